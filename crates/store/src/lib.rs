@@ -1,0 +1,20 @@
+//! The contract between the server and its store engines.
+//!
+//! - [`SpanStore`] says in prose what every engine promises: durability, identity, order, paging, ownership.
+//! - [`WriteRequest`] and its [`Outcome`]s are the only way in.
+//! - [`ListQuery`], [`TraceQuery`] and the rest of [`query`] are the ways out.
+//!
+//! This crate stores nothing itself. Start reading at [`SpanStore`].
+#![forbid(unsafe_code)]
+
+mod contract;
+mod error;
+pub mod query;
+mod write;
+
+pub use contract::SpanStore;
+pub use error::StoreError;
+pub use query::{
+    Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary,
+};
+pub use write::{Outcome, Rejection, WriteOperation, WriteRequest, WriteResponse};
