@@ -1,0 +1,101 @@
+//! A started `endspan serve`, and what the operating system says of it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// A server process on a data directory of its own.
+pub struct ServerProcess {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From the start of the process to the first answer of `/healthz`.
+    pub ready_after: Duration,
+    data: PathBuf,
+}
+
+impl ServerProcess {
+    /// Starts `binary serve` on a free port of loopback.
+    pub fn start(binary: &Path, data: &Path) -> Result<Self> {
+        let begin = Instant::now();
+        let mut child = Command::new(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
+        let address = find_address(&line).with_context(|| format!("no address in {line:?}"))?;
+        let health = crate::http::request("GET", "/healthz", "", b"");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (status, _) =
+            runtime.block_on(async { crate::http::Connection::open(address).await?.send(&health).await })?;
+        if status != 200 {
+            bail!("/healthz answers {status}");
+        }
+        Ok(Self { child, address, ready_after: begin.elapsed(), data: data.to_owned() })
+    }
+
+    /// Returns user and system CPU seconds so far.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+        let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+        // SAFETY: sysconf only reads a constant of the system.
+        Ok(ticks / unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64)
+    }
+
+    /// Returns resident megabytes.
+    pub fn resident_mb(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
+        let kilobytes: f64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
+        Ok(kilobytes / 1024.0)
+    }
+
+    /// Returns bytes of the data directory.
+    pub fn disk_bytes(&self) -> u64 {
+        directory_bytes(&self.data)
+    }
+
+    /// Asks for a graceful stop and waits for it.
+    pub fn stop(mut self) -> Result<()> {
+        // SAFETY: signals a child that this value owns and has not reaped.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("server stopped with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn find_address(line: &str) -> Option<SocketAddr> {
+    line.split(|c: char| c.is_whitespace() || c == '/' || c == '"' || c == ',')
+        .find_map(|word| word.parse().ok())
+}
+
+/// Returns the bytes of all files below a directory.
+pub fn directory_bytes(directory: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
