@@ -3,12 +3,18 @@
 //! - [`SpanStore`] says in prose what every engine promises: durability, identity, order, paging, ownership.
 //! - [`WriteRequest`] and its [`Outcome`]s are the only way in.
 //! - [`ListQuery`], [`TraceQuery`] and the rest of [`query`] are the ways out.
+//! - [`cursor`] and [`parents`] hold the two pieces of the contract that engines would otherwise all write again.
+//! - With the feature `testing`, `memory` is the contract as the simplest program that fulfils it.
 //!
 //! This crate stores nothing itself. Start reading at [`SpanStore`].
 #![forbid(unsafe_code)]
 
 mod contract;
+pub mod cursor;
 mod error;
+#[cfg(feature = "testing")]
+pub mod memory;
+pub mod parents;
 pub mod query;
 mod write;
 

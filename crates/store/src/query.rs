@@ -40,7 +40,7 @@ pub enum ListOrder {
 
 /// The Agentex list: filters, one sort key, offset paging (`agentex-api` section 6, rows 48 to 64).
 ///
-/// Ties are broken by trace id, then span id, bytewise and always ascending, so that pages never repeat or
+/// Ties are broken by trace id, then span id, then account, bytewise and always ascending, so that pages never repeat or
 /// skip a span of an unchanged store. Texts compare bytewise.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ListQuery {
@@ -104,7 +104,7 @@ pub struct TracePage {
 pub struct Changes {
     /// The spans, oldest write first. A span that was written again appears once, at its latest write.
     pub spans: Vec<StoredSpan>,
-    /// The position to continue from.
+    /// The position to continue from: that of the last span, or, when nothing is left, the latest one.
     pub position: u64,
 }
 

@@ -1,4 +1,4 @@
-use endspan_model::{AccountId, DropReason, Span, SpanId, SpanPatch};
+use endspan_model::{AccountId, DropReason, PatchError, Span, SpanId, SpanPatch};
 
 use crate::StoredSpan;
 
@@ -15,6 +15,10 @@ pub struct WriteRequest {
     /// When set, a span whose parent lives only in another trace of the account, or whose parents form a
     /// cycle within the request, is rejected with [`DropReason::InvalidParent`] (`sgp-api` section 4, rule 3).
     /// A parent that is nowhere yet is fine: children may come first.
+    ///
+    /// The check looks at the request as it came, all its spans counting as present, and at the store as it was
+    /// before. It concerns inserts and upserts, not patches. [`parents::on_a_cycle`](crate::parents::on_a_cycle)
+    /// says what a cycle is.
     pub check_parents: bool,
 }
 
@@ -28,13 +32,24 @@ pub enum WriteOperation {
     /// unless that one is completed and the new one is not.
     Upsert(Span),
     /// Changes the newest span with this id, in whatever trace it is. Reading, changing and writing are one
-    /// step: concurrent patches of one span all take effect (`agentex-api` row 47).
+    /// step: concurrent patches of one span all take effect (`agentex-api` row 47). A patch that would move the
+    /// span into a trace that has a span with this id already is rejected with [`DropReason::Duplicate`].
     Patch {
         /// The span to change.
         id: SpanId,
         /// What to change.
         patch: Box<SpanPatch>,
     },
+}
+
+impl WriteOperation {
+    /// Returns the span that is inserted or upserted; `None` for a patch.
+    pub const fn span(&self) -> Option<&Span> {
+        match self {
+            Self::Insert(span) | Self::Upsert(span) => Some(span),
+            Self::Patch { .. } => None,
+        }
+    }
 }
 
 /// What became of one operation.
@@ -66,6 +81,50 @@ pub enum Rejection {
         /// What was expected, for people.
         message: String,
     },
+}
+
+impl Rejection {
+    /// The rejection of an [`WriteOperation::Insert`] whose id is taken.
+    pub fn duplicate_id() -> Self {
+        Self::span(DropReason::Duplicate, "id", "a span with this id exists already")
+    }
+
+    /// The rejection of a patch that would move a span onto another one.
+    pub fn duplicate_in_trace() -> Self {
+        Self::span(DropReason::Duplicate, "trace_id", "the trace has a span with this id already")
+    }
+
+    /// The rejection of a span whose parent lives in another trace.
+    pub fn parent_in_another_trace() -> Self {
+        Self::span(DropReason::InvalidParent, "parent_id", "must be a span of the same trace")
+    }
+
+    /// The rejection of a span that descends from itself.
+    pub fn parent_cycle() -> Self {
+        Self::span(DropReason::InvalidParent, "parent_id", "must not make the span its own ancestor")
+    }
+
+    /// The rejection of a span that is larger than the store takes.
+    pub fn too_large(limit_bytes: usize) -> Self {
+        let message = format!("the span's payloads take more than {limit_bytes} bytes");
+        Self::Span { reason: DropReason::TooLarge, field: "span", message }
+    }
+
+    fn span(reason: DropReason, field: &'static str, message: &str) -> Self {
+        Self::Span { reason, field, message: message.to_owned() }
+    }
+}
+
+/// A patch that does not fit its span is malformed; the field is the one that does not fit.
+impl From<PatchError> for Rejection {
+    fn from(error: PatchError) -> Self {
+        let field = match error {
+            PatchError::CannotMergeMetadata { .. } => "metadata",
+            PatchError::EndBeforeStart => "end_time",
+            _ => "span",
+        };
+        Self::Span { reason: DropReason::Malformed, field, message: error.to_string() }
+    }
 }
 
 /// The answer to a [`WriteRequest`]: one outcome an operation, in the same order.
