@@ -1,0 +1,62 @@
+//! What a server can be told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use endspan_model::limits;
+
+/// The settings of a [`Server`](crate::Server). Every field has a default that suits one machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 picks a free one. Default 127.0.0.1:5003, where the Agentex SDK looks.
+    pub listen: SocketAddr,
+    /// Most bytes of a request body, before and after decompression. More is 413. Default
+    /// [`limits::MAX_BODY_BYTES`].
+    pub max_body_bytes: usize,
+    /// Most bytes of one span's payloads together. A larger span alone is refused. Default
+    /// [`limits::MAX_SPAN_BYTES`].
+    pub max_span_bytes: usize,
+    /// Most requests with a body that are worked on at once; one more is answered 503. Default 4096.
+    pub max_in_flight_requests: usize,
+    /// Most bytes of request bodies held at once, decompressed ones included; a body that would exceed it is
+    /// answered 503. Default 256 MiB.
+    pub max_in_flight_bytes: usize,
+    /// Most open connections; one more is answered 503 and closed. Default 10,000.
+    pub max_connections: usize,
+    /// Most open live tails; one more is answered 503. Default 256.
+    pub max_live_subscribers: usize,
+    /// How long a client may take to send a request's head, and how long an idle connection is kept.
+    /// Default 60 s.
+    pub header_timeout: Duration,
+    /// How long a body may take before its first byte counts; each 32 KiB received add a second.
+    /// Default 30 s.
+    pub body_timeout: Duration,
+    /// How long a client may read nothing of an answer before its connection is closed. Default 30 s.
+    pub write_timeout: Duration,
+    /// How long a health check of the store may take. Default 2 s.
+    pub health_timeout: Duration,
+    /// How often a live tail without news says that it is alive. Default 15 s.
+    pub heartbeat: Duration,
+    /// How long shutdown waits for requests that were received. Default 30 s.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5003)),
+            max_body_bytes: limits::MAX_BODY_BYTES,
+            max_span_bytes: limits::MAX_SPAN_BYTES,
+            max_in_flight_requests: 4096,
+            max_in_flight_bytes: 256 * 1024 * 1024,
+            max_connections: 10_000,
+            max_live_subscribers: 256,
+            header_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            health_timeout: Duration::from_secs(2),
+            heartbeat: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}

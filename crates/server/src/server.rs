@@ -1,0 +1,209 @@
+//! The listener: takes connections in, serves them, and lets them go in order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use endspan_store::{SpanStore, StoreError};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::Config;
+use crate::app::{App, Phase};
+use crate::connection::TimedStream;
+use crate::routes;
+
+/// Connections that the kernel keeps waiting while the server is busy taking others in.
+const BACKLOG: u32 = 4096;
+
+/// Most headers in a request's head; more is 431.
+const MAX_HEADERS: usize = 100;
+
+/// How long to wait after the system had no descriptor or memory for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a connection beyond the limit is told.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    content-length: 33\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// The system's answer.
+    pub source: io::Error,
+}
+
+/// The server stopped, but not as it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The store could not finish; writes without an answer may be missing.
+    #[error("the store did not close: {0}")]
+    Store(#[from] StoreError),
+    /// The store did not finish in time; writes without an answer may be missing.
+    #[error("the store did not close within {0:?}")]
+    StoreTimeout(Duration),
+}
+
+/// A span server that listens.
+///
+/// It must be made and run inside a Tokio runtime with time and I/O enabled. From [`Server::bind`] on
+/// connections queue up in the kernel; [`Server::run`] answers them.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Server {
+    /// Listens on [`Config::listen`].
+    ///
+    /// # Errors
+    /// [`BindError`] when the address is taken or not ours.
+    pub async fn bind(config: Config, store: Arc<dyn SpanStore>) -> Result<Self, BindError> {
+        let address = config.listen;
+        let listener = listen(address).map_err(|source| BindError { address, source })?;
+        let address = listener.local_addr().map_err(|source| BindError { address, source })?;
+        let (phase, watched) = watch::channel(Phase::Running);
+        Ok(Self { listener, address, app: App::new(config, store, watched), phase })
+    }
+
+    /// Returns the address listened on, with the real port.
+    pub const fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` completes, then shuts down: takes no more connections, answers what was
+    /// received, ends live tails, and closes the store.
+    ///
+    /// Requests get [`Config::shutdown_timeout`]; connections that are still busy then are cut. The store
+    /// gets the same time again.
+    ///
+    /// # Errors
+    /// [`RunError`] when the store does not close in order.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let Self { listener, address, app, phase } = self;
+        let router = routes::router(&app);
+        let limit = app.config.max_connections.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        let timeout = app.config.shutdown_timeout;
+        tracing::info!(%address, "serving");
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => take_in(stream, &app, &router),
+                    Err(error) => recover(&error).await,
+                },
+            }
+        }
+        drop(listener);
+        tracing::info!("shutting down: no more connections, finishing what was received");
+        phase.send_replace(Phase::Draining);
+        let all = Arc::clone(&app.connections).acquire_many_owned(limit as u32);
+        if tokio::time::timeout(timeout, all).await.is_err() {
+            tracing::warn!(?timeout, "cutting connections that are still busy");
+            phase.send_replace(Phase::Aborting);
+        }
+        match tokio::time::timeout(timeout, app.store.close()).await {
+            Ok(closed) => closed?,
+            Err(_) => return Err(RunError::StoreTimeout(timeout)),
+        }
+        tracing::info!("shut down: everything acknowledged is stored");
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Waits when the system is short of something; other failures concern one connection that is gone.
+async fn recover(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!(%error, "cannot take in a connection");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+fn take_in(stream: TcpStream, app: &Arc<App>, router: &Router) {
+    // Answers are small and complete; waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    match Arc::clone(&app.connections).try_acquire_owned() {
+        Ok(permit) => {
+            tokio::spawn(serve(stream, Arc::clone(app), router.clone(), permit));
+        }
+        Err(_) => {
+            app.telemetry.connections_refused.add(1);
+            tokio::spawn(refuse(stream));
+        }
+    }
+}
+
+async fn refuse(mut stream: TcpStream) {
+    let answer = async {
+        stream.write_all(TOO_MANY_CONNECTIONS).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+}
+
+async fn serve(stream: TcpStream, app: Arc<App>, router: Router, permit: OwnedSemaphorePermit) {
+    let mut phase = app.phase.clone();
+    let io = TokioIo::new(TimedStream::new(stream, app.config.write_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(app.config.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(io, TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    if *phase.borrow() != Phase::Running {
+        connection.as_mut().graceful_shutdown();
+    }
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                break;
+            }
+            changed = phase.changed() => match *phase.borrow_and_update() {
+                Phase::Draining if changed.is_ok() => connection.as_mut().graceful_shutdown(),
+                _ => break,
+            },
+        }
+    }
+    drop(permit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_announces_its_length() {
+        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
+    }
+}
