@@ -1,0 +1,355 @@
+//! The producers' side: appending records, and the state that both sides share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::consumer::Consumer;
+use crate::cursor::Cursor;
+use crate::error::{AppendError, Limit};
+use crate::format::{self, Head};
+use crate::memory::{Appender, Region};
+use crate::options::{Options, OptionsError, PAGE_BYTES};
+use crate::record::{Meta, Position};
+use crate::segment::{Context, Identity, Segment};
+use crate::stats::{Counters, Stats};
+
+/// Payloads up to this length are copied under the writer's lock (a microsecond at most); longer ones get their space under
+/// the lock and are copied outside it.
+const COPY_UNDER_LOCK_BYTES: usize = 32 * 1024;
+
+/// The producers' handle: appends records from any thread. Clones share one log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What [`Log::open`] returns.
+#[derive(Debug)]
+pub struct Opened {
+    /// The producers' handle.
+    pub log: Log,
+    /// The consumer's end. Dropping it closes the log.
+    pub consumer: Consumer,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) context: Arc<Context>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) options: Options,
+    pub(crate) writer: Mutex<Writer>,
+    /// Segments put to use and not freed, by ordinal.
+    pub(crate) segments: Mutex<VecDeque<Arc<Segment>>>,
+    pub(crate) next_sequence: AtomicU64,
+    next_ordinal: AtomicU64,
+    /// Producers that copy a long record just now.
+    pub(crate) copying: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) active: Option<Active>,
+    pub(crate) prepared: VecDeque<Prepared>,
+    pub(crate) closed: bool,
+    /// Segments used up since the last `maintain`.
+    pub(crate) used_up: usize,
+}
+
+/// The segment that records are appended to.
+#[derive(Debug)]
+pub(crate) struct Active {
+    appender: Appender,
+    region: Arc<Region>,
+    segment: Arc<Segment>,
+    records: u32,
+    pub(crate) anonymous: bool,
+}
+
+/// A segment ready to become active.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) region: Arc<Region>,
+    appender: Appender,
+    pub(crate) anonymous: bool,
+}
+
+impl Log {
+    /// Opens a log.
+    ///
+    /// With a [`directory`](Options::directory), the log's segments are files in a directory of its own there, and
+    /// directories of dead processes are adopted: their records come out of
+    /// [`Consumer::recover`](crate::Consumer::recover). A directory that cannot be used is no error: the log works
+    /// in memory, [`Consumer::take_notices`](crate::Consumer::take_notices) says so once, and `maintain` tries again.
+    ///
+    /// Costs about a millisecond for the first segment.
+    ///
+    /// # Errors
+    ///
+    /// Only for options that no log can have.
+    pub fn open(options: Options) -> Result<Opened, OptionsError> {
+        crate::fork::install();
+        let options = options.checked()?;
+        let now = clock::unix_nanos();
+        let context = Arc::new(Context {
+            generation: crate::fork::generation(),
+            files: crate::filesystem::Filesystem::new(options.faults.clone()),
+            counters: Counters::default(),
+            tick: AtomicU64::new(0),
+            notices: Mutex::new(Vec::new()),
+        });
+        let identity = Arc::new(Identity {
+            instance: crate::instance::new_id(now),
+            process_id: std::process::id(),
+            required_marks: options.required_marks,
+            user_header: options.user_header.clone(),
+            recovered: false,
+        });
+        let shared = Arc::new(Shared {
+            context,
+            identity,
+            options,
+            writer: Mutex::new(Writer {
+                active: None,
+                prepared: VecDeque::with_capacity(32),
+                closed: false,
+                used_up: 0,
+            }),
+            segments: Mutex::new(VecDeque::with_capacity(256)),
+            next_sequence: AtomicU64::new(1),
+            next_ordinal: AtomicU64::new(1),
+            copying: AtomicU32::new(0),
+        });
+        let log = Self { shared: Arc::clone(&shared) };
+        let consumer = Consumer::start(log.clone());
+        Ok(Opened { log, consumer })
+    }
+
+    /// Appends a record made of `parts`, one after the other, and returns its position.
+    ///
+    /// With a spool, the record survives the death of the process from here on. Never waits for a disk, never
+    /// allocates, except for a segment's memory when the consumer's `maintain` has not kept up. May be called from several
+    /// threads; records are ordered by who got the lock first.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]. The record is then not in the log, and the loss is the caller's to count.
+    #[inline]
+    pub fn append(&self, meta: Meta, parts: &[&[u8]]) -> Result<Position, AppendError> {
+        let shared = &*self.shared;
+        // Before any lock: in a forked child some thread of the parent may hold it for ever.
+        if shared.context.is_foreign() {
+            return Err(AppendError::Foreign);
+        }
+        let bytes = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
+        if bytes > shared.options.max_record_bytes {
+            return Err(AppendError::TooLarge { bytes, limit: shared.options.max_record_bytes });
+        }
+        let mut head = Head {
+            payload_bytes: bytes as u32,
+            crc: 0,
+            marks: meta.marks,
+            kind: meta.kind,
+            flags: meta.flags,
+            appended_unix_nanos: match meta.appended_unix_nanos {
+                0 => clock::coarse_unix_nanos(),
+                nanos => nanos,
+            },
+        };
+        head.crc = head.checksum(parts.iter().copied());
+        shared.append(&head, parts)
+    }
+
+    /// Returns a reader that starts at the oldest record still in the log. Any number may exist; each reads all
+    /// records in order, skipping those that already have all marks in `interest` (zero: skips none).
+    #[must_use]
+    pub fn cursor(&self, interest: u32) -> Cursor {
+        Cursor::new(Arc::clone(&self.shared), interest)
+    }
+
+    /// Returns the log's gauges and counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.shared.context.counters.stats();
+        if !self.is_foreign() {
+            stats.segments = self.shared.segments.lock().len() as u64;
+            stats.prepared_segments = self.shared.writer.lock().prepared.len() as u64;
+        }
+        stats
+    }
+
+    /// Returns whether this process is a forked child of the one that opened the log. Such a log takes no records,
+    /// yields none and changes nothing on disk; the parent goes on undisturbed.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.shared.context.is_foreign()
+    }
+
+    /// Opens a fresh, empty log with the same options: what a forked child does at its first use. (It may adopt
+    /// orphans of dead processes like any other log; the parent's records stay the parent's.)
+    ///
+    /// # Errors
+    ///
+    /// Never for options that a log was opened with; the type is that of [`Log::open`].
+    pub fn reopen_after_fork(&self) -> Result<Opened, OptionsError> {
+        Self::open(self.shared.options.clone())
+    }
+
+    /// Returns the options in force, with sizes as clamped.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+}
+
+impl Shared {
+    fn append(&self, head: &Head, parts: &[&[u8]]) -> Result<Position, AppendError> {
+        let bytes = head.payload_bytes as usize;
+        let counters = &self.context.counters;
+        let mut writer = self.writer.lock();
+        if let Some(limit) = self.options.max_records
+            && counters.depth_records() >= limit
+        {
+            return Err(if writer.closed { AppendError::Closed } else { AppendError::Full(Limit::Records) });
+        }
+        if !writer.active.as_ref().is_some_and(|active| active.appender.has_room(bytes)) {
+            self.roll(&mut writer, bytes)?;
+        }
+        let Some(active) = writer.active.as_mut() else { return Err(AppendError::OutOfMemory) };
+        let mut reservation = None;
+        let offset = if bytes <= COPY_UNDER_LOCK_BYTES {
+            active.appender.append(head, parts)
+        } else {
+            reservation = active.appender.reserve(head.payload_bytes);
+            reservation.as_ref().map(crate::memory::Reservation::offset)
+        };
+        let Some(offset) = offset else { return Err(AppendError::OutOfMemory) };
+        active.records += 1;
+        let position = Position { segment: active.segment.ordinal(), offset: offset as u32 };
+        if active.anonymous && self.options.directory.is_some() {
+            Counters::bump(&counters.unspooled_records, 1);
+        }
+        Counters::bump(&counters.appended_records, 1);
+        Counters::bump(&counters.appended_bytes, bytes as u64);
+        if head.marks & self.identity.required_marks == self.identity.required_marks {
+            active.segment.count_resolved(head.payload_bytes);
+        }
+        if let Some(reservation) = reservation {
+            self.copying.fetch_add(1, Ordering::AcqRel);
+            drop(writer);
+            reservation.publish(head, parts);
+            self.copying.fetch_sub(1, Ordering::AcqRel);
+        }
+        Ok(position)
+    }
+
+    /// Replaces the active segment by one with room for the payload.
+    #[cold]
+    fn roll(&self, writer: &mut Writer, payload_bytes: usize) -> Result<(), AppendError> {
+        if writer.closed {
+            return Err(AppendError::Closed);
+        }
+        let start = format::data_start(self.identity.user_header.len());
+        let need = start + format::record_bytes(payload_bytes);
+        let prepared = if need <= self.options.segment_bytes { writer.prepared.pop_front() } else { None };
+        let next = match prepared {
+            Some(prepared) => prepared,
+            None => {
+                let len = need.max(self.options.segment_bytes).next_multiple_of(PAGE_BYTES);
+                if !self.has_room_for(len, true) {
+                    return Err(AppendError::Full(Limit::Bytes));
+                }
+                let region = Region::anonymous(len, &self.context.counters.resident_bytes)
+                    .map_err(|_| AppendError::OutOfMemory)?;
+                self.account(len, true);
+                self.prepare(region, None)
+            }
+        };
+        self.seal_active(writer);
+        self.activate(writer, next);
+        Ok(())
+    }
+
+    /// Whether a segment of this length may be added.
+    pub(crate) fn has_room_for(&self, len: usize, anonymous: bool) -> bool {
+        let counters = &self.context.counters;
+        let fits = |counter: &AtomicU64, limit| counter.load(Ordering::Relaxed) + len as u64 <= limit;
+        fits(&counters.allocated_bytes, self.options.max_bytes)
+            && (!anonymous || fits(&counters.anonymous_bytes, self.options.max_resident_bytes))
+    }
+
+    /// Books a segment's bytes.
+    pub(crate) fn account(&self, len: usize, anonymous: bool) {
+        let counters = &self.context.counters;
+        counters.allocated_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        let kind = if anonymous { &counters.anonymous_bytes } else { &counters.disk_bytes };
+        kind.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    /// Takes a segment's bytes off the books.
+    pub(crate) fn unaccount(&self, len: usize, anonymous: bool) {
+        let counters = &self.context.counters;
+        counters.allocated_bytes.fetch_sub(len as u64, Ordering::Relaxed);
+        let kind = if anonymous { &counters.anonymous_bytes } else { &counters.disk_bytes };
+        kind.fetch_sub(len as u64, Ordering::Relaxed);
+    }
+
+    /// Makes a segment out of blank memory. With a path, its header was written by the caller under the sequence number that
+    /// the path carries.
+    pub(crate) fn prepare(&self, region: Region, file: Option<(u64, std::path::PathBuf)>) -> Prepared {
+        let anonymous = file.is_none();
+        let (sequence, path) = match file {
+            Some((sequence, path)) => (sequence, Some(path)),
+            None => (self.next_sequence(), None),
+        };
+        let start = format::data_start(self.identity.user_header.len());
+        let (region, appender) =
+            Appender::new(region, start, format::salt(&self.identity.instance, sequence));
+        let segment =
+            Arc::new(Segment::new(&self.context, &self.identity, sequence, start, Arc::clone(&region), path));
+        Prepared { segment, region, appender, anonymous }
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Ends the active segment.
+    pub(crate) fn seal_active(&self, writer: &mut Writer) {
+        if let Some(active) = writer.active.take() {
+            active.segment.seal(&active.region, active.appender.offset(), active.records);
+            writer.used_up += 1;
+        }
+    }
+
+    /// Puts a prepared segment to use.
+    pub(crate) fn activate(&self, writer: &mut Writer, next: Prepared) {
+        let ordinal = self.next_ordinal();
+        next.segment.ordinal.store(ordinal, Ordering::Relaxed);
+        next.region.store_header_word(format::ORDER_AT, ordinal);
+        next.region.store_header_word(format::ORDER_CHECK_AT, !ordinal);
+        self.segments.lock().push_back(Arc::clone(&next.segment));
+        writer.active = Some(Active {
+            appender: next.appender,
+            region: next.region,
+            segment: next.segment,
+            records: 0,
+            anonymous: next.anonymous,
+        });
+    }
+
+    pub(crate) fn next_ordinal(&self) -> u64 {
+        self.next_ordinal.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the first segment behind this ordinal.
+    pub(crate) fn segment_after(&self, ordinal: u64) -> Option<Arc<Segment>> {
+        let segments = self.segments.lock();
+        let index = segments.partition_point(|segment| segment.ordinal() <= ordinal);
+        segments.get(index).cloned()
+    }
+}

@@ -1,0 +1,340 @@
+//! The memory of a segment: a mapped file or anonymous pages, and the protocol by which records appear in it.
+//!
+//! All raw memory access of this crate is in this file. The rules that make it sound:
+//!
+//! - A [`Region`] has at most one [`Appender`], made together with it. Only the appender hands out space, and never
+//!   the same bytes twice, so a byte range is written by one thread only, before it is published.
+//! - A record is published by a release store of its length word. [`Region::slot`] reads that word with acquire and
+//!   never returns a record that is not published; published bytes do not change again, except the marks word, which is
+//!   only ever accessed as an atomic.
+//! - Zeroing and header writing need `&mut Region`, hence that nobody else holds it.
+//! - Every offset is checked against the length of the mapping, so that a damaged length word cannot lead outside.
+//!
+//! Outside these rules is what another process does to a mapped file: the spool directory is private (0700) and locked.
+//! A file that somebody truncates under a running process raises SIGBUS in it, as with every mapping.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::format::{
+    Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED, STATE_MASK,
+    record_bytes,
+};
+
+const PAGE_BYTES: usize = 4096;
+
+/// One segment's memory.
+#[derive(Debug)]
+pub(crate) struct Region {
+    map: MmapRaw,
+    len: usize,
+    resident: Arc<AtomicU64>,
+}
+
+/// What stands at an offset where a record may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// A zero length word, or no room for a record: nothing was appended here (yet).
+    Empty,
+    /// Space was taken for a record that is not complete (yet).
+    Reserved {
+        /// Bytes taken, head and padding included.
+        bytes: usize,
+    },
+    /// A complete record. Its checksum was not verified.
+    Record(Head),
+    /// Nothing that this crate writes.
+    Invalid,
+}
+
+impl Region {
+    /// Takes zeroed anonymous memory.
+    pub(crate) fn anonymous(len: usize, resident: &Arc<AtomicU64>) -> io::Result<Self> {
+        let map = MmapOptions::new().len(len).map_anon()?;
+        Ok(Self::new(map.into(), len, resident))
+    }
+
+    /// Wraps the mapping of a file. `len` is the length of the mapping.
+    pub(crate) fn mapped(map: MmapRaw, len: usize, resident: &Arc<AtomicU64>) -> Self {
+        Self::new(map, len, resident)
+    }
+
+    fn new(map: MmapRaw, len: usize, resident: &Arc<AtomicU64>) -> Self {
+        debug_assert!(map.len() >= len);
+        resident.fetch_add(len as u64, Ordering::Relaxed);
+        Self { map, len, resident: Arc::clone(resident) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes every page present and writable, so that no later store faults.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot provide a page (no space behind a file, memory limit).
+    pub(crate) fn populate(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match self.map.advise(memmap2::Advice::PopulateWrite) {
+            Ok(()) => return Ok(()),
+            // Kernels before 5.14 do not know the advice.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}
+            Err(error) => return Err(error),
+        }
+        for offset in (0..self.len).step_by(PAGE_BYTES) {
+            if let Some(word) = self.word(offset) {
+                // A write that changes nothing, whatever another thread does to the word.
+                word.fetch_or(0, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the first `bytes` of a mapped file to its disk. Blocks.
+    pub(crate) fn sync(&self, bytes: usize) -> io::Result<()> {
+        self.map.flush_range(0, bytes.min(self.len))
+    }
+
+    /// Copies `bytes` to `offset`. Returns false, and writes nothing, when they do not fit.
+    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        if !self.holds(offset, bytes.len()) {
+            return false;
+        }
+        // SAFETY: the range is inside the mapping, and `&mut self` excludes every other access to it.
+        unsafe {
+            self.map.as_mut_ptr().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+        true
+    }
+
+    /// Sets the first `bytes` to zero.
+    pub(crate) fn zero(&mut self, bytes: usize) {
+        // SAFETY: the range is inside the mapping, and `&mut self` excludes every other access to it.
+        unsafe {
+            self.map.as_mut_ptr().write_bytes(0, bytes.min(self.len));
+        }
+    }
+
+    /// Copies the range `from..to` of another region to the same place in this one.
+    ///
+    /// The caller holds the other region's segment still: everything in the range is published and nobody marks.
+    pub(crate) fn copy_from(&mut self, other: &Region, from: usize, to: usize) -> bool {
+        let Some(bytes) = to.checked_sub(from) else { return false };
+        if !other.holds(from, bytes) {
+            return false;
+        }
+        // SAFETY: the range is inside the other mapping, and by this function's contract nobody writes to it now.
+        let source = unsafe { std::slice::from_raw_parts(other.map.as_ptr().add(from), bytes) };
+        self.write(from, source)
+    }
+
+    /// Returns `bytes` at `offset` of a region that nobody appends to (any more).
+    ///
+    /// For reading headers and for looking for records behind damage. The marks words of records that were already
+    /// handed out must not be in the range.
+    pub(crate) fn quiet_bytes(&self, offset: usize, bytes: usize) -> Option<&[u8]> {
+        if !self.holds(offset, bytes) {
+            return None;
+        }
+        // SAFETY: inside the mapping; there is no appender and, by contract, no marking in this range.
+        Some(unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(offset), bytes) })
+    }
+
+    /// Says what stands at `offset`.
+    #[inline]
+    pub(crate) fn slot(&self, offset: usize) -> Slot {
+        if !offset.is_multiple_of(RECORD_ALIGN) || !self.holds(offset, RECORD_HEAD_BYTES) {
+            return Slot::Empty;
+        }
+        let Some(word) = self.word(offset) else { return Slot::Empty };
+        let word = u32::from_le(word.load(Ordering::Acquire));
+        let payload_bytes = word & LENGTH_MASK;
+        match word & STATE_MASK {
+            0 if word == 0 => Slot::Empty,
+            RESERVED if self.holds(offset, record_bytes(payload_bytes as usize)) => {
+                Slot::Reserved { bytes: record_bytes(payload_bytes as usize) }
+            }
+            PUBLISHED if self.holds(offset, record_bytes(payload_bytes as usize)) => {
+                let load = |at| self.word(offset + at).map_or(0, |w| u32::from_le(w.load(Ordering::Relaxed)));
+                let low = load(12);
+                if (low >> 8) as u8 != RECORD_MAGIC {
+                    return Slot::Invalid;
+                }
+                Slot::Record(Head {
+                    payload_bytes,
+                    crc: load(4),
+                    marks: load(8),
+                    kind: low as u8,
+                    flags: (low >> 16) as u16,
+                    appended_unix_nanos: u64::from(load(16)) | (u64::from(load(20)) << 32),
+                })
+            }
+            _ => Slot::Invalid,
+        }
+    }
+
+    /// Returns the payload of the published record at `offset`, or nothing if none with this length stands there.
+    #[inline]
+    pub(crate) fn payload(&self, offset: usize, payload_bytes: u32) -> Option<&[u8]> {
+        let word = u32::from_le(self.word(offset)?.load(Ordering::Acquire));
+        if word != PUBLISHED | payload_bytes || !self.holds(offset, record_bytes(payload_bytes as usize)) {
+            return None;
+        }
+        let start = offset + RECORD_HEAD_BYTES;
+        // SAFETY: inside the mapping, and published (acquire above), hence never written again.
+        Some(unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(start), payload_bytes as usize) })
+    }
+
+    /// Returns the marks of the record at `offset`.
+    #[inline]
+    pub(crate) fn marks(&self, offset: usize) -> u32 {
+        self.word(offset + 8).map_or(0, |word| u32::from_le(word.load(Ordering::Acquire)))
+    }
+
+    /// Adds marks to the record at `offset`; returns what it had before.
+    #[inline]
+    pub(crate) fn add_marks(&self, offset: usize, bits: u32) -> u32 {
+        self.word(offset + 8)
+            .map_or(u32::MAX, |word| u32::from_le(word.fetch_or(bits.to_le(), Ordering::AcqRel)))
+    }
+
+    /// Stores one of the header's mutable 64-bit words.
+    pub(crate) fn store_header_word(&self, offset: usize, value: u64) {
+        let (Some(low), Some(high)) = (self.word(offset), self.word(offset + 4)) else { return };
+        low.store((value as u32).to_le(), Ordering::Relaxed);
+        high.store(((value >> 32) as u32).to_le(), Ordering::Release);
+    }
+
+    /// Loads one of the header's mutable 64-bit words.
+    pub(crate) fn load_header_word(&self, offset: usize) -> u64 {
+        let (Some(low), Some(high)) = (self.word(offset), self.word(offset + 4)) else { return 0 };
+        let high = u64::from(u32::from_le(high.load(Ordering::Acquire)));
+        (high << 32) | u64::from(u32::from_le(low.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
+    fn holds(&self, offset: usize, bytes: usize) -> bool {
+        offset.checked_add(bytes).is_some_and(|end| end <= self.len)
+    }
+
+    #[inline]
+    fn word(&self, offset: usize) -> Option<&AtomicU32> {
+        if !offset.is_multiple_of(4) || !self.holds(offset, 4) {
+            return None;
+        }
+        // SAFETY: inside the mapping, aligned (mappings start at a page), and words that are accessed through this
+        // function while others may access them are accessed through it only.
+        Some(unsafe { AtomicU32::from_ptr(self.map.as_mut_ptr().add(offset).cast()) })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.resident.fetch_sub(self.len as u64, Ordering::Relaxed);
+    }
+}
+
+/// The one writer of a region.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    region: Arc<Region>,
+    offset: usize,
+    salt: u32,
+}
+
+/// Space for one record, to be filled without the appender's lock.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    region: Arc<Region>,
+    offset: usize,
+    salt: u32,
+}
+
+impl Appender {
+    /// Makes the region shared and its space behind `start` available to records.
+    pub(crate) fn new(region: Region, start: usize, salt: u32) -> (Arc<Region>, Self) {
+        let region = Arc::new(region);
+        (Arc::clone(&region), Self { region, offset: start, salt })
+    }
+
+    /// Where the next record will start: everything before was reserved.
+    #[inline]
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    #[inline]
+    pub(crate) fn has_room(&self, payload_bytes: usize) -> bool {
+        self.region.holds(self.offset, record_bytes(payload_bytes))
+    }
+
+    /// Appends a record and returns its offset, or nothing when it does not fit.
+    #[inline]
+    pub(crate) fn append(&mut self, head: &Head, parts: &[&[u8]]) -> Option<usize> {
+        if !self.has_room(head.payload_bytes as usize) {
+            return None;
+        }
+        let offset = self.offset;
+        self.offset += record_bytes(head.payload_bytes as usize);
+        fill(&self.region, offset, self.salt, head, parts);
+        Some(offset)
+    }
+
+    /// Takes the space for a record now, so that it can be filled later by [`Reservation::publish`].
+    pub(crate) fn reserve(&mut self, payload_bytes: u32) -> Option<Reservation> {
+        if !self.has_room(payload_bytes as usize) {
+            return None;
+        }
+        let offset = self.offset;
+        self.offset += record_bytes(payload_bytes as usize);
+        self.region.word(offset)?.store((RESERVED | payload_bytes).to_le(), Ordering::Release);
+        Some(Reservation { region: Arc::clone(&self.region), offset, salt: self.salt })
+    }
+}
+
+impl Reservation {
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Copies the record into its space and publishes it.
+    pub(crate) fn publish(self, head: &Head, parts: &[&[u8]]) {
+        fill(&self.region, self.offset, self.salt, head, parts);
+    }
+}
+
+/// Writes one record into space that the caller alone owns and that holds it.
+#[inline]
+fn fill(region: &Region, offset: usize, salt: u32, head: &Head, parts: &[&[u8]]) {
+    debug_assert!(region.holds(offset, record_bytes(head.payload_bytes as usize)));
+    debug_assert_eq!(parts.iter().map(|p| p.len()).sum::<usize>(), head.payload_bytes as usize);
+    let Some(word) = region.word(offset) else { return };
+    // Killed between here and the last store, the record is recognised as torn and stepped over by its length.
+    word.store((RESERVED | head.payload_bytes).to_le(), Ordering::Relaxed);
+    compiler_fence(Ordering::Release);
+    let (low, nanos) = head.tail_words();
+    for (at, value) in
+        [(4, head.crc ^ salt), (8, head.marks), (12, low), (16, nanos as u32), (20, (nanos >> 32) as u32)]
+    {
+        if let Some(field) = region.word(offset + at) {
+            field.store(value.to_le(), Ordering::Relaxed);
+        }
+    }
+    let mut at = offset + RECORD_HEAD_BYTES;
+    let end = at + head.payload_bytes as usize;
+    for part in parts {
+        let bytes = part.len().min(end - at);
+        // SAFETY: `at + bytes <= end`, which is inside the region; the range belongs to the caller alone until the
+        // store below publishes it, and `part` cannot overlap memory that nobody has seen yet.
+        unsafe {
+            region.map.as_mut_ptr().add(at).copy_from_nonoverlapping(part.as_ptr(), bytes);
+        }
+        at += bytes;
+    }
+    word.store((PUBLISHED | head.payload_bytes).to_le(), Ordering::Release);
+}
