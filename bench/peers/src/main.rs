@@ -1,0 +1,42 @@
+//! The endspan SDK beside its peers, in one run on one machine.
+//!
+//! `hot-path`: what a span costs the thread that makes it. The unit is one trace of ten spans (a root and nine
+//! children), reported per span; the children carry `input` and `output`, half the payload each. Bursts with
+//! the real background worker running, then a flush outside the clock. Cells are medians.
+//!
+//! `pipeline`: spans made flat out by one thread until a local HTTP sink has acknowledged all of them.
+//!
+//! Read `README.md` in `bench/` for the figures and what they mean.
+
+mod hot_path;
+mod payload;
+mod subjects;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measures the endspan SDK beside its peers.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The caller's cost per finished span.
+    HotPath {
+        /// Samples per cell.
+        #[arg(long, default_value_t = 11)]
+        samples: usize,
+        /// Only subjects whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().what {
+        What::HotPath { samples, only } => hot_path::run(samples, &only),
+    }
+}
