@@ -4,11 +4,14 @@
 //! - [`WriteRequest`] and its [`Outcome`]s are the only way in.
 //! - [`ListQuery`], [`TraceQuery`] and the rest of [`query`] are the ways out.
 //! - [`cursor`] and [`parents`] hold the two pieces of the contract that engines would otherwise all write again.
-//! - With the feature `testing`, `memory` is the contract as the simplest program that fulfils it.
+//! - With the feature `testing`, `memory` is the contract as the simplest program that fulfils it, and
+//!   `conformance` the battery of tests that every engine runs.
 //!
 //! This crate stores nothing itself. Start reading at [`SpanStore`].
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod contract;
 pub mod cursor;
 mod error;

@@ -1,0 +1,339 @@
+//! Random writes and every query, against the model and the engine side by side: identical answers, orders,
+//! pages and rejections.
+//!
+//! The number of runs is `PROPTEST_CASES` (default 64). A failing run is shrunk and printed.
+
+use endspan_model::{AccountId, Payload, Span, SpanId, SpanType, Status, Timestamp, TraceId};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::{Just, Strategy, any, prop_oneof},
+    sample::select,
+    test_runner::{Config, TestCaseError, TestError, TestRunner},
+};
+
+use super::*;
+use crate::{ListOrder, ListQuery, SortDirection, TraceQuery, memory::MemoryStore};
+
+/// Ids that are likely to meet, and whose short forms could be taken for one another.
+const IDS: &[&str] = &[
+    "",
+    "a",
+    "b",
+    "B",
+    "ünï\0",
+    "0198c0de-0000-7000-8000-00000000abcd",
+    "0198C0DE-0000-7000-8000-00000000abcd",
+    "0198c0de00007000800000000000abcd",
+    "0198c0de00007000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+];
+
+const PAYLOADS: &[&str] = &[
+    "{}",
+    "[]",
+    "null",
+    r#"{"a":1}"#,
+    r#"{"b":{"x":[1,2]},"a":null}"#,
+    r#"[{"a":1},{"b":2}]"#,
+    r#"{"nul":"\u0000","big":123456789012345678901234567890,"neg":-0.0}"#,
+    r#"{"ü":"\ud83d\ude00"}"#,
+];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(WriteRequest),
+    Maintain,
+    Reopen,
+}
+
+fn id() -> impl Strategy<Value = &'static str> {
+    select(IDS)
+}
+
+fn text() -> impl Strategy<Value = Option<String>> {
+    option::weighted(0.3, id().prop_map(str::to_owned))
+}
+
+fn account_id() -> impl Strategy<Value = AccountId> {
+    prop_oneof![4 => Just("default"), 1 => Just("other"), 1 => Just("")].prop_map(AccountId::new)
+}
+
+/// Few distinct moments, so that ties are common, and the extremes.
+fn timestamp() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        8 => (0_i64..4).prop_map(at),
+        2 => (0_i128..2500).prop_map(|nanos| Timestamp::from_unix_nanos(nanos - 1200).unwrap()),
+        1 => Just(Timestamp::MIN),
+        1 => Just(Timestamp::MAX),
+    ]
+}
+
+fn some_payload() -> impl Strategy<Value = Option<Payload>> {
+    let large = (1_usize..40_000, any::<u8>()).prop_map(|(length, seed)| {
+        let text: String = (0..length)
+            .map(|index| char::from(b'a' + ((index * index + seed as usize) % 23) as u8))
+            .collect();
+        payload(&format!("{{\"text\":\"{text}\"}}"))
+    });
+    prop_oneof![6 => Just(None), 6 => select(PAYLOADS).prop_map(payload), 1 => large]
+}
+
+fn status() -> impl Strategy<Value = Option<Status>> {
+    option::of(select(Status::ALL.to_vec()))
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    let identity = (id(), id(), option::of(id()), id(), timestamp(), option::of(timestamp()));
+    let kinds = (status(), option::of(select(SpanType::ALL.to_vec())));
+    let payloads = (some_payload(), some_payload(), some_payload(), some_payload(), some_payload());
+    let texts = (text(), text(), text(), text(), text(), text());
+    (identity, kinds, payloads, texts).prop_map(|(identity, kinds, payloads, texts)| Span {
+        trace_id: identity.0.into(),
+        id: identity.1.into(),
+        parent_id: identity.2.map(Into::into),
+        name: identity.3.to_owned(),
+        start_time: identity.4,
+        end_time: identity.5,
+        status: kinds.0,
+        span_type: kinds.1,
+        input: payloads.0,
+        output: payloads.1,
+        metadata: payloads.2,
+        expected: payloads.3,
+        otel: payloads.4,
+        task_id: texts.0,
+        group_id: texts.1,
+        application_variant_id: texts.2,
+        application_interaction_id: texts.3,
+        obs_trace_id: texts.4,
+        obs_span_id: texts.5,
+    })
+}
+
+fn span_patch() -> impl Strategy<Value = SpanPatch> {
+    let rare = |strategy| option::weighted(0.2, strategy);
+    let texts = (rare(id()), rare(id()), text(), rare(id()));
+    let times = (option::weighted(0.2, timestamp()), option::weighted(0.2, timestamp()), status());
+    let payloads = (some_payload(), some_payload(), some_payload(), some_payload());
+    (texts, times, payloads).prop_map(|(texts, times, payloads)| SpanPatch {
+        trace_id: texts.0.map(Into::into),
+        parent_id: texts.1.map(Into::into),
+        task_id: texts.2,
+        name: texts.3.map(str::to_owned),
+        start_time: times.0,
+        end_time: times.1,
+        status: times.2,
+        input: payloads.0,
+        output: payloads.1,
+        metadata: payloads.2,
+        merge_metadata: payloads.3,
+    })
+}
+
+fn operation() -> impl Strategy<Value = WriteOperation> {
+    prop_oneof![
+        5 => span().prop_map(WriteOperation::Upsert),
+        1 => span().prop_map(WriteOperation::Insert),
+        2 => (id(), span_patch()).prop_map(|(id, changes)| patch(id, changes)),
+    ]
+}
+
+fn write_request() -> impl Strategy<Value = WriteRequest> {
+    (account_id(), vec(operation(), 0..12), proptest::bool::weighted(0.2), proptest::bool::weighted(0.3))
+        .prop_map(|(account, operations, all_or_nothing, check_parents)| WriteRequest {
+            account,
+            operations,
+            all_or_nothing,
+            check_parents,
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => write_request().prop_map(Step::Write),
+        1 => Just(Step::Maintain),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// Runs the comparison. [`conformance_suite!`](crate::conformance_suite) calls it.
+pub fn run(new: impl Fn() -> Box<dyn Subject>, run: &dyn Fn(TestFuture<'_>)) {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&vec(step(), 1..16), |steps| {
+        let mut result = Ok(());
+        run(Box::pin(async {
+            result = compare(new(), steps).await.map_err(TestCaseError::fail);
+        }));
+        result
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, steps)) => panic!("{reason}\nafter {steps:#?}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn compare(mut subject: Box<dyn Subject>, steps: Vec<Step>) -> Result<(), String> {
+    let model = MemoryStore::new();
+    let mut position = 0;
+    for step in steps {
+        match step {
+            Step::Write(request) => {
+                let expected = outcomes(model.write(request.clone()).await.unwrap().outcomes);
+                let store = subject.store();
+                let answer = store.write(request).await.unwrap().outcomes;
+                same("outcomes", &expected, &outcomes(answer))?;
+                let latest = store.latest_position().await.unwrap();
+                if latest < position {
+                    return Err(format!("the position went back from {position} to {latest}"));
+                }
+                position = latest;
+            }
+            Step::Maintain => subject.maintain().await,
+            Step::Reopen => {
+                subject.reopen().await;
+            }
+        }
+        compare_reads(&model, &*subject.store()).await?;
+    }
+    Ok(())
+}
+
+async fn compare_reads(model: &MemoryStore, engine: &dyn SpanStore) -> Result<(), String> {
+    let everything = unversioned(model.changes(None, 0, u32::MAX).await.unwrap().spans);
+    let found = unversioned(engine.changes(None, 0, u32::MAX).await.unwrap().spans);
+    same("changes", &everything, &found)?;
+
+    let accounts = [None, Some(account()), Some(AccountId::new("other")), Some(AccountId::new(""))];
+    for scope in accounts.iter().map(Option::as_ref) {
+        for (account, span) in &everything {
+            if scope.is_none_or(|scope| scope == account) {
+                let expected = model.find_span(scope, &span.id).await.unwrap();
+                let found = engine.find_span(scope, &span.id).await.unwrap();
+                same("find_span", &unversioned(expected), &unversioned(found))?;
+                let expected = model.find_span_in_trace(scope, &span.trace_id, &span.id).await.unwrap();
+                let found = engine.find_span_in_trace(scope, &span.trace_id, &span.id).await.unwrap();
+                same("find_span_in_trace", &unversioned(expected), &unversioned(found))?;
+            }
+        }
+        for text in IDS {
+            let id = SpanId::from(*text);
+            let expected = model.find_span(scope, &id).await.unwrap().is_some();
+            same("presence", &expected, &engine.find_span(scope, &id).await.unwrap().is_some())?;
+            let trace_id = TraceId::from(*text);
+            for payloads in [true, false] {
+                let expected = model.read_trace(scope, &trace_id, payloads).await.unwrap();
+                let found = engine.read_trace(scope, &trace_id, payloads).await.unwrap();
+                same("read_trace", &unversioned(expected), &unversioned(found))?;
+            }
+        }
+        compare_lists(model, engine, scope).await?;
+        compare_traces(model, engine, scope).await?;
+        compare_change_pages(model, engine, scope).await?;
+    }
+    let (expected, found) = (model.stats().await.unwrap(), engine.stats().await.unwrap());
+    same("counts", &(expected.spans, expected.traces), &(found.spans, found.traces))
+}
+
+async fn compare_lists(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    let filters =
+        [(None, None), (None, Some("a")), (Some("a"), None), (Some("a"), Some("b")), (Some("b"), Some("b"))];
+    let orders = [
+        ListOrder::Id,
+        ListOrder::TraceId,
+        ListOrder::TaskId,
+        ListOrder::ParentId,
+        ListOrder::Name,
+        ListOrder::StartTime,
+        ListOrder::EndTime,
+    ];
+    for (trace_id, task_id) in filters {
+        for order in orders {
+            for direction in [SortDirection::Ascending, SortDirection::Descending] {
+                for (limit, offset) in [(1000, 0), (3, 2)] {
+                    let query = ListQuery {
+                        trace_id: trace_id.map(TraceId::from),
+                        task_id: task_id.map(str::to_owned),
+                        order,
+                        direction,
+                        limit,
+                        offset,
+                    };
+                    let expected = unversioned(model.list_spans(scope, &query).await.unwrap());
+                    let found = unversioned(engine.list_spans(scope, &query).await.unwrap());
+                    same(&format!("{query:?}"), &expected, &found)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn compare_traces(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    let mut query = TraceQuery { limit: 2, after: None };
+    loop {
+        let expected = model.list_traces(scope, &query).await.unwrap();
+        let found = engine.list_traces(scope, &query).await.unwrap();
+        same("list_traces", &expected, &found)?;
+        query.after = expected.next;
+        if query.after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Positions differ between engines; what a reader that follows them sees does not.
+async fn compare_change_pages(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    let (mut model_position, mut engine_position) = (0, 0);
+    loop {
+        let expected = model.changes(scope, model_position, 3).await.unwrap();
+        let found = engine.changes(scope, engine_position, 3).await.unwrap();
+        (model_position, engine_position) = (expected.position, found.position);
+        let expected = unversioned(expected.spans);
+        same("a page of changes", &expected, &unversioned(found.spans))?;
+        if expected.is_empty() {
+            let (model_latest, engine_latest) =
+                (model.latest_position().await.unwrap(), engine.latest_position().await.unwrap());
+            return same(
+                "the position at the end",
+                &(model_position == model_latest),
+                &(engine_position == engine_latest),
+            );
+        }
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, found: &T) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("{what}: expected {expected:#?}\nfound {found:#?}"))
+}
+
+/// Versions are the engine's own; only their order counts, which the changes show.
+fn unversioned(spans: impl IntoIterator<Item = StoredSpan>) -> Vec<(AccountId, Span)> {
+    spans.into_iter().map(|stored| (stored.account, stored.span)).collect()
+}
+
+fn outcomes(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    for outcome in &mut outcomes {
+        if let Outcome::Patched(stored) = outcome {
+            stored.version = 0;
+        }
+    }
+    outcomes
+}
