@@ -1,0 +1,193 @@
+use std::borrow::Cow;
+
+use endspan_model::{Payload, Span, SpanType, Status};
+
+use crate::fields::is_lower_hex;
+use crate::json::{member, members, push_string};
+use crate::shape::{error_record, push_object, string_value};
+use crate::time;
+
+/// What the reference SDK tags every SGP item with, from its environment (`sdk-behaviour` 8.1, step 1).
+/// `__source__` is always `agentex`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentTags {
+    /// `__acp_type__`, from `ACP_TYPE`.
+    pub acp_type: Option<String>,
+    /// `__agent_name__`, from `AGENT_NAME`.
+    pub agent_name: Option<String>,
+    /// `__agent_id__`, from `AGENT_ID`.
+    pub agent_id: Option<String>,
+}
+
+/// Appends a span as the item that the reference SDK puts into `PUT /v5/spans/batch` (`sdk-behaviour` 8.1).
+///
+/// The span stays as it is; raw payload bytes are copied through. Differences on purpose, all within the
+/// API's types: array payloads are wrapped as `{"items": [...]}` (the API refuses arrays), a type that is
+/// none of the 26 becomes `STANDALONE`, an unfinished span carries no status, a malformed `__error__` still
+/// counts as an error, and observability ids in `data` are also sent in the fields made for them.
+pub fn encode_item(out: &mut Vec<u8>, span: &Span, tags: &AgentTags) {
+    let data = span.metadata.as_ref();
+    let error = error_record(data).map(ErrorRecord::read);
+    out.extend_from_slice(b"{\"name\":");
+    push_string(out, &span.name);
+    push_text(out, b",\"id\":", span.id.as_str());
+    push_text(out, b",\"trace_id\":", span.trace_id.as_str());
+    out.extend_from_slice(b",\"start_timestamp\":\"");
+    time::push_offset(out, span.start_time);
+    out.extend_from_slice(b"\",\"input\":");
+    push_payload(out, span.input.as_ref());
+    out.extend_from_slice(b",\"output\":");
+    push_payload(out, span.output.as_ref());
+    out.extend_from_slice(b",\"metadata\":");
+    push_metadata(out, data, tags, error.as_ref());
+    let implied =
+        if error.is_some() { Some(Status::Error) } else { span.is_completed().then_some(Status::Success) };
+    if let Some(status) = span.status.or(implied) {
+        push_text(out, b",\"status\":", status.as_str());
+    }
+    let named_type = || SpanType::from_name(&string_value(member(data?.as_bytes(), "__span_type__")?)?);
+    let span_type = span.span_type.or_else(named_type).unwrap_or(SpanType::Standalone);
+    push_text(out, b",\"type\":", span_type.as_str());
+    if let Some(end_time) = span.end_time {
+        out.extend_from_slice(b",\"end_timestamp\":\"");
+        time::push_offset(out, end_time);
+        out.push(b'"');
+    }
+    if let Some(parent_id) = &span.parent_id {
+        push_text(out, b",\"parent_id\":", parent_id.as_str());
+    }
+    if let Some(group_id) = &span.group_id {
+        push_text(out, b",\"group_id\":", group_id);
+    }
+    if let Some(expected) = &span.expected {
+        out.extend_from_slice(b",\"expected\":");
+        push_object(out, expected);
+    }
+    if let Some(id) = &span.application_variant_id {
+        push_text(out, b",\"application_variant_id\":", id);
+    }
+    if let Some(id) = &span.application_interaction_id {
+        push_text(out, b",\"application_interaction_id\":", id);
+    }
+    push_observability_ids(out, span);
+    out.push(b'}');
+}
+
+/// The content of `data.__error__`, as far as it is well-formed.
+struct ErrorRecord {
+    error_type: Option<String>,
+    message: Option<String>,
+    category: Option<String>,
+}
+
+impl ErrorRecord {
+    fn read(raw: &[u8]) -> Self {
+        let text = |key| string_value(member(raw, key)?);
+        Self {
+            error_type: text("type"),
+            message: text("message").filter(|message| !message.is_empty()),
+            category: text("category").filter(|category| !category.is_empty()),
+        }
+    }
+}
+
+fn push_metadata(out: &mut Vec<u8>, data: Option<&Payload>, tags: &AgentTags, error: Option<&ErrorRecord>) {
+    let mut additions: Vec<(&'static str, Cow<'static, [u8]>)> = Vec::with_capacity(8);
+    additions.push(("__source__", Cow::Borrowed(b"\"agentex\"")));
+    for (key, tag) in [
+        ("__acp_type__", &tags.acp_type),
+        ("__agent_name__", &tags.agent_name),
+        ("__agent_id__", &tags.agent_id),
+    ] {
+        if let Some(tag) = tag {
+            additions.push((key, string(tag)));
+        }
+    }
+    if let Some(error) = error {
+        let optional = |text: &Option<String>| text.as_deref().map_or(Cow::Borrowed(&b"null"[..]), string);
+        additions.push(("error", Cow::Borrowed(b"true")));
+        additions.push(("error_type", optional(&error.error_type)));
+        additions.push(("error_message", optional(&error.message)));
+        additions.push(("error_category", string(error.category.as_deref().unwrap_or("unknown"))));
+    }
+    let start = out.len();
+    match data {
+        Some(data) => push_object(out, data),
+        None => out.extend_from_slice(b"{}"),
+    }
+    let object = out.get(start..).unwrap_or_default();
+    // A key that is there already keeps its place and gets the new value, so the object must be taken
+    // apart. All keys begin in one of two ways, and data without either is spliced as it is.
+    let may_repeat = memchr::memmem::find(object, b"\"__").is_some()
+        || (error.is_some() && memchr::memmem::find(object, b"\"error").is_some());
+    if may_repeat {
+        let object = object.to_vec();
+        if let Some(mut members) = members(&object) {
+            for (key, value) in &additions {
+                match members.iter_mut().find(|(name, _)| name == key) {
+                    Some((_, old)) => *old = value,
+                    None => members.push((Cow::Borrowed(key), value)),
+                }
+            }
+            out.truncate(start);
+            out.push(b'{');
+            for (index, (key, value)) in members.iter().enumerate() {
+                push_member(out, index == 0, key, value);
+            }
+            out.push(b'}');
+            return;
+        }
+    }
+    out.pop();
+    for (key, value) in &additions {
+        let is_first = out.len() == start + 1;
+        push_member(out, is_first, key, value);
+    }
+    out.push(b'}');
+}
+
+fn push_member(out: &mut Vec<u8>, is_first: bool, key: &str, value: &[u8]) {
+    if !is_first {
+        out.push(b',');
+    }
+    push_string(out, key);
+    out.push(b':');
+    out.extend_from_slice(value);
+}
+
+fn string(text: &str) -> Cow<'static, [u8]> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    push_string(&mut out, text);
+    Cow::Owned(out)
+}
+
+/// Appends the observability ids: the span's own, else those in `data` under either spelling. Ids that are
+/// not of the API's form, or all zeros (none was known), stay in the metadata only.
+fn push_observability_ids(out: &mut Vec<u8>, span: &Span) {
+    let find = |own: &Option<String>, keys: [&str; 2], digits| {
+        let in_data = || {
+            let data = span.metadata.as_ref()?.as_bytes();
+            keys.into_iter().find_map(|key| string_value(member(data, key)?))
+        };
+        own.clone()
+            .or_else(in_data)
+            .filter(|id| is_lower_hex(id, digits) && id.bytes().any(|digit| digit != b'0'))
+    };
+    let Some(trace_id) = find(&span.obs_trace_id, ["obs.trace_id", "obs_trace_id"], 32) else { return };
+    push_text(out, b",\"obs_trace_id\":", &trace_id);
+    if let Some(span_id) = find(&span.obs_span_id, ["obs.span_id", "obs_span_id"], 16) {
+        push_text(out, b",\"obs_span_id\":", &span_id);
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, key: &[u8], text: &str) {
+    out.extend_from_slice(key);
+    push_string(out, text);
+}
+
+fn push_payload(out: &mut Vec<u8>, payload: Option<&Payload>) {
+    match payload {
+        Some(payload) => push_object(out, payload),
+        None => out.extend_from_slice(b"{}"),
+    }
+}
