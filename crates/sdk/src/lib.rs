@@ -1,0 +1,4 @@
+//! endspan.
+pub mod lane;
+mod moment;
+pub use moment::Moment;

@@ -1,0 +1,2 @@
+//! Test tools of endspan, for development only.
+#![forbid(unsafe_code)]
