@@ -16,6 +16,14 @@ pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Returns a number that differs between a process and its forked children, at the cost of one load. For those who
+/// keep state of their own that must not be shared with a child, such as a seeded generator of ids.
+#[inline]
+pub fn fork_generation() -> u64 {
+    install();
+    generation()
+}
+
 /// Registers the child handler. Racing callers may register it twice, which is harmless: a generation only has
 /// to differ. (A `Once` could be left locked in a child.)
 pub(crate) fn install() {

@@ -56,6 +56,7 @@ pub use consumer::{Closed, Consumer, Maintenance};
 pub use cursor::Cursor;
 pub use error::{AppendError, Limit, ReadError};
 pub use filesystem::{Faults, Operation};
+pub use fork::fork_generation;
 pub use format::{FORMAT_VERSION, MAX_PAYLOAD_BYTES, MAX_USER_HEADER_BYTES, RECORD_HEAD_BYTES};
 pub use log::{Log, Opened};
 pub use options::{Options, OptionsError, WhenFull};
