@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p endspan-wire --bench decode`
 
+#![allow(clippy::expect_used, reason = "a benchmark stops at what it cannot measure")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
