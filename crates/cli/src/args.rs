@@ -1,0 +1,176 @@
+//! The command line: what can be asked for, and nothing of how it is done.
+
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  not found, or a check failed
+  2  wrong usage
+  3  the server cannot be reached
+  4  the server answered with an error
+  5  this machine is in the way: an address in use, a directory that cannot be written
+
+Data goes to standard output, everything else to standard error.";
+
+/// Spans of AI agents: a server that keeps them, and readers for the terminal.
+#[derive(Debug, Parser)]
+#[command(name = "endspan", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// When to use colours; `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the span server
+    Serve(ServeArguments),
+    /// Runs the span server with a demo agent that sends it traces
+    Demo(DemoArguments),
+    /// Lists traces, newest first
+    Ls(LsArguments),
+    /// Shows one trace as a tree
+    Show(ShowArguments),
+    /// Shows spans as they arrive
+    Tail(TailArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Address and port to listen on; port 0 picks a free one
+    #[arg(
+        long,
+        env = "ENDSPAN_LISTEN",
+        default_value = "127.0.0.1:5003",
+        value_name = "ADDR",
+        value_parser = parse_listen
+    )]
+    pub(crate) listen: SocketAddr,
+    /// Directory that keeps the spans [default: a directory of this user's]
+    #[arg(long, env = "ENDSPAN_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Listen beyond this machine although everyone who reaches the port can then read and write all spans
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// What to log on standard error: a level, or directives like `info,endspan_server=debug`
+    #[arg(long, env = "ENDSPAN_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How log lines look
+    #[arg(long, env = "ENDSPAN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+    /// Send one trace, check that every span is stored exactly once, print its tree and exit
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print what arrives as JSON, one span a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerArguments {
+    /// The server to ask
+    #[arg(long, env = "ENDSPAN_SERVER", default_value = "http://127.0.0.1:5003", value_name = "URL")]
+    pub(crate) server: String,
+    /// Read only this account's spans [default: every account that may be read]
+    #[arg(long, env = "ENDSPAN_ACCOUNT", value_name = "ID")]
+    pub(crate) account: Option<String>,
+    /// Print JSON for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArguments {
+    /// How many traces at most
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N", conflicts_with = "all")]
+    pub(crate) limit: u32,
+    /// List every trace
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The trace's id, or the beginning of the id of one of the latest traces
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace_id: String,
+    /// Print input, output and metadata below each span
+    #[arg(long)]
+    pub(crate) payloads: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArguments {
+    /// Only spans of this trace
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace: Option<String>,
+    /// Stop after this many spans
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// Parses `ADDR:PORT`, `HOST:PORT`, `:PORT` or `PORT`.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let port_only = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port_only.parse::<u16>() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    let mut addresses = text.to_socket_addrs().map_err(|error| format!("expected ADDR:PORT ({error})"))?;
+    addresses.next().ok_or_else(|| "the name has no address".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn listen_takes_short_forms() {
+        for (text, address) in [
+            ("127.0.0.1:5003", "127.0.0.1:5003"),
+            (":8080", "127.0.0.1:8080"),
+            ("0", "127.0.0.1:0"),
+            ("[::1]:7", "[::1]:7"),
+        ] {
+            assert_eq!(parse_listen(text), Ok(address.parse().unwrap()), "{text}");
+        }
+        assert!(parse_listen("5003x").is_err());
+        assert!(parse_listen("").is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! Questions to a span server's read API (`/api`, see `docs/http-api.md`).
+
+mod sse;
+mod types;
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+
+pub(crate) use sse::{Event, EventParser};
+pub(crate) use types::{TraceDetail, TracePage, TraceSpan, TraceSummary};
+
+use crate::args::ServerArguments;
+use crate::error::{CliError, Exit};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the server may be silent in the middle of an answer. Live tails send heartbeats well within it.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Traces among which a shortened id is looked for.
+const RECENT_TRACES: u32 = 200;
+
+/// A server, and the account to read.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    account: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(arguments: &ServerArguments) -> Result<Self, CliError> {
+        let text = arguments.server.trim_end_matches('/');
+        let usage = |message: String| {
+            CliError::new(Exit::Usage, message)
+                .with_hint("a server looks like http://127.0.0.1:5003 (--server or ENDSPAN_SERVER)")
+        };
+        let base = Url::parse(&format!("{text}/")).map_err(|error| usage(format!("{text}: {error}")))?;
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            return Err(usage(format!("{text}: not an http or https address")));
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("endspan-cli/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .build()
+            .map_err(|error| CliError::new(Exit::Local, format!("cannot make an HTTP client: {error}")))?;
+        Ok(Self { http, base, account: arguments.account.clone() })
+    }
+
+    /// Returns the address as people know it.
+    pub(crate) fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Returns a page of traces, newest first.
+    pub(crate) async fn list_traces(&self, limit: u32, after: Option<&str>) -> Result<TracePage, CliError> {
+        let mut query = vec![("limit", limit.to_string())];
+        if let Some(after) = after {
+            query.push(("after", after.to_owned()));
+        }
+        self.read(&["traces"], &query).await
+    }
+
+    /// Returns a trace, or `None` when there is none with this id.
+    pub(crate) async fn find_trace(&self, id: &str, payloads: bool) -> Result<Option<TraceDetail>, CliError> {
+        let query = [("payloads", payloads.to_string())];
+        match self.get(&["traces", id], &query, None).await {
+            Ok(response) => {
+                let text = self.body(response).await?;
+                TraceDetail::parse(text).map(Some).map_err(|error| self.strange(&error))
+            }
+            Err(CliError::Failed { exit: Exit::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the ids of the latest traces, newest first.
+    pub(crate) async fn recent_trace_ids(&self) -> Result<Vec<String>, CliError> {
+        let page = self.list_traces(RECENT_TRACES, None).await?;
+        page.traces.iter().map(|trace| Ok(self.parse::<TraceSummary>(trace.get())?.trace_id)).collect()
+    }
+
+    /// Returns a span of a trace with its payloads, or `None` when it is gone.
+    pub(crate) async fn find_span(&self, span: &TraceSpan) -> Result<Option<TraceSpan>, CliError> {
+        match self.read(&["spans", &span.trace_id, &span.id], &[]).await {
+            Ok(span) => Ok(Some(span)),
+            Err(CliError::Failed { exit: Exit::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the live tail, after an event that was seen already.
+    pub(crate) async fn tail(
+        &self,
+        trace_id: Option<&str>,
+        last: Option<&str>,
+    ) -> Result<Response, CliError> {
+        let query: Vec<_> = trace_id.map(|id| ("trace_id", id.to_owned())).into_iter().collect();
+        self.get(&["tail"], &query, last).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, CliError> {
+        let body = self.body(self.get(path, query, None).await?).await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(&error))
+    }
+
+    /// Parses a part of an answer.
+    pub(crate) fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, CliError> {
+        serde_json::from_str(text).map_err(|error| self.strange(&error))
+    }
+
+    fn strange(&self, error: &serde_json::Error) -> CliError {
+        CliError::new(Exit::Refused, format!("{} does not answer as a span server: {error}", self.address()))
+            .with_hint("is that address an endspan server of this version?")
+    }
+
+    async fn body(&self, response: Response) -> Result<Vec<u8>, CliError> {
+        match response.bytes().await {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
+    async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        last_event: Option<&str>,
+    ) -> Result<Response, CliError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("api").extend(path);
+        }
+        let mut request = self.http.get(url).query(query);
+        if let Some(account) = &self.account {
+            request = request.header("x-selected-account-id", account);
+        }
+        if let Some(id) = last_event {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CliError {
+        if error.is_builder() {
+            return CliError::new(
+                Exit::Usage,
+                format!("cannot ask {}: {}", self.address(), innermost(error)),
+            );
+        }
+        CliError::new(Exit::Unreachable, format!("cannot reach {}: {}", self.address(), innermost(error)))
+            .with_hint(
+                "start a server with `endspan serve` or `endspan demo`, or name another with --server URL",
+            )
+    }
+
+    async fn refused(&self, response: Response) -> CliError {
+        let status = response.status();
+        let body = response.bytes().await.unwrap_or_default();
+        let said = serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|value| {
+            ["message", "detail"].iter().find_map(|key| value.get(key)?.as_str().map(str::to_owned))
+        });
+        let said = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
+        let message = format!("{} answered {}: {said}", self.address(), status.as_u16());
+        match status {
+            StatusCode::NOT_FOUND => CliError::new(Exit::NotFound, message),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CliError::new(Exit::Refused, message)
+                .with_hint("choose the account with --account ID (or ENDSPAN_ACCOUNT)"),
+            _ => CliError::new(Exit::Refused, message),
+        }
+    }
+}
+
+/// Returns the cause at the bottom of an error: the layers above it repeat the address and say "error".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
