@@ -30,7 +30,7 @@ pub(crate) fn rows(spans: &[TraceSpan]) -> Vec<Row> {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by(|&left, &right| {
         let key =
-            |index: usize| spans.get(index).map(|span| (span.start_nanos(), &span.account_id, &span.id));
+            |index: usize| spans.get(index).map(|span| (span.start_nanos(), &span.account, &span.id));
         key(left).cmp(&key(right))
     });
     // One id may live in several accounts; a child belongs to the parent in its own.
@@ -40,7 +40,7 @@ pub(crate) fn rows(spans: &[TraceSpan]) -> Vec<Row> {
     let mut roots = Vec::new();
     for &index in &order {
         let Some(span) = spans.get(index) else { continue };
-        let parent = span.parent_id.as_deref().and_then(|id| by_id.get(&(span.account_id.as_str(), id)));
+        let parent = span.parent_id.as_deref().and_then(|id| by_id.get(&(span.account.as_str(), id)));
         match parent {
             Some(&parent) => children.entry(parent).or_default().push(index),
             None => roots.push(index),
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn one_id_in_two_accounts_is_two_trees() {
         let in_account =
-            |account: &str, span: TraceSpan| TraceSpan { account_id: account.to_owned(), ..span };
+            |account: &str, span: TraceSpan| TraceSpan { account: account.to_owned(), ..span };
         let spans = [
             in_account("one", span("root", None, 0)),
             in_account("two", span("root", None, 0)),

@@ -16,7 +16,7 @@ pub(crate) struct TracePage {
 /// One trace, summed up.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct TraceSummary {
-    pub(crate) account_id: String,
+    pub(crate) account: String,
     pub(crate) trace_id: String,
     pub(crate) name: String,
     pub(crate) start_time: String,
@@ -50,7 +50,7 @@ impl TraceDetail {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TraceSpan {
-    pub(crate) account_id: String,
+    pub(crate) account: String,
     pub(crate) trace_id: String,
     pub(crate) id: String,
     pub(crate) parent_id: Option<String>,
@@ -68,7 +68,7 @@ pub(crate) struct TraceSpan {
 impl TraceSpan {
     /// Returns what identifies the span inside one trace.
     pub(crate) fn key(&self) -> (&str, &str) {
-        (&self.account_id, &self.id)
+        (&self.account, &self.id)
     }
 
     pub(crate) fn start_nanos(&self) -> Option<i128> {
