@@ -11,7 +11,7 @@ mod text;
 
 pub(crate) use members::{member, members};
 pub use text::push_string;
-pub(crate) use text::unescape;
+pub(crate) use text::{compact, unescape};
 
 use endspan_model::limits::MAX_PAYLOAD_DEPTH;
 use nesting::Nesting;

@@ -6,7 +6,7 @@ use endspan_model::{Payload, Timestamp, limits};
 
 use super::{Item, Slot, describe};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::json::{Found, unescape};
+use crate::json::{Found, compact, unescape};
 use crate::time;
 
 /// Which payloads a field takes.
@@ -197,11 +197,14 @@ impl<'a, const N: usize> Item<'a, N> {
         if !is_utf8 && strict {
             return Err(self.error(field, "text in UTF-8", DecodeErrorKind::NotUtf8));
         }
-        let must_rewrite =
-            slot.found.has(Found::WHITE_SPACE) || !is_utf8 || (!strict && slot.found.has(replaceable));
-        if !must_rewrite {
-            // The cursor has checked all that a payload promises.
-            return Ok(Some(Payload::from_trusted(self.body.bytes.slice_ref(slot.text))));
+        // The cursor has checked all that a payload promises, so what needs no other characters is trusted.
+        if is_utf8 && (strict || !slot.found.has(replaceable)) {
+            let text = if slot.found.has(Found::WHITE_SPACE) {
+                Bytes::from(compact(slot.text))
+            } else {
+                self.body.bytes.slice_ref(slot.text)
+            };
+            return Ok(Some(Payload::from_trusted(text)));
         }
         let text = if is_utf8 {
             self.body.bytes.slice_ref(slot.text)

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Cursor, Found, members, push_string, unescape};
+use super::{Cursor, Found, compact, members, push_string, unescape};
 
 /// Passes over a whole text; returns what it holds, or nothing if it is no JSON.
 fn pass(text: &[u8]) -> Option<Found> {
@@ -184,6 +184,13 @@ proptest! {
     }
 
     #[test]
+    fn compacting_agrees_with_the_model(text in json_like()) {
+        if let Ok(payload) = endspan_model::Payload::parse(text.clone()) {
+            prop_assert_eq!(compact(text.as_bytes()), payload.as_bytes());
+        }
+    }
+
+    #[test]
     fn strings_round_trip(text in any::<String>()) {
         let mut out = Vec::new();
         push_string(&mut out, &text);
@@ -203,6 +210,6 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        let _ = (pass(&bytes), unescape(&bytes).len(), members(&bytes));
+        let _ = (pass(&bytes), unescape(&bytes).len(), members(&bytes), compact(&bytes));
     }
 }

@@ -17,11 +17,37 @@ const fn special_bytes(word: u64) -> u64 {
     (is_quote | is_backslash | is_control) & HIGHS
 }
 
+/// Bytes looked at together once a string has proved long.
+const CHUNK: usize = 16;
+
 /// Returns the position of the next quote, backslash or control character, or the end.
 #[inline]
 fn next_special(text: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let marks = special_bytes(u64::from_le_bytes(*chunk));
+    // Keys and short values end within two words; only longer text pays for the wide loop's start.
+    for _ in 0..2 {
+        let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
+        let marks = special_bytes(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    next_special_far(text, at)
+}
+
+#[inline(never)]
+fn next_special_far(text: &[u8], mut at: usize) -> usize {
+    // Written so that the compiler compares a chunk's bytes side by side.
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<CHUNK>()) {
+        let any =
+            chunk.iter().fold(false, |any, byte| any | (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
+        if any {
+            break;
+        }
+        at += CHUNK;
+    }
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let marks = special_bytes(u64::from_le_bytes(*word));
         if marks != 0 {
             return at + (marks.trailing_zeros() / 8) as usize;
         }
@@ -159,4 +185,33 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
         rest = after;
     }
     out.push(b'"');
+}
+
+/// Copies well-formed JSON text without the white space between tokens.
+pub(crate) fn compact(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut run_start = 0;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = next_special(text, at + 1);
+                while text.get(at) == Some(&b'\\') {
+                    at = next_special(text, at + 2);
+                }
+                at += 1;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                out.extend_from_slice(text.get(run_start..at).unwrap_or_default());
+                at += 1;
+                while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
+                    at += 1;
+                }
+                run_start = at;
+            }
+            _ => at += 1,
+        }
+    }
+    out.extend_from_slice(text.get(run_start..).unwrap_or_default());
+    out
 }
