@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::cursor::Cursor;
 use crate::instance::Instance;
-use crate::log::{Log, Prepared, Shared, Writer};
+use crate::log::{Log, Prepared, Shared};
 use crate::memory::Region;
 use crate::options::{MAX_PREPARED_SEGMENTS, WhenFull};
 use crate::record::{Evicted, Record};
@@ -21,6 +21,7 @@ use crate::stats::Notice;
 const SPILLS_PER_CALL: usize = 8;
 /// Calls of `maintain` without need after which one segment less is kept ready.
 const CALM_CALLS: u32 = 1000;
+const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The consumer's end of a log. There is one; it may move between threads.
 ///
@@ -39,6 +40,7 @@ pub struct Consumer {
     calm: u32,
     synced: Option<Instant>,
     sync_failed: bool,
+    lock_checked: Option<Instant>,
     evictor: Cursor,
     closed: bool,
 }
@@ -100,6 +102,7 @@ impl Consumer {
             calm: 0,
             synced: None,
             sync_failed: false,
+            lock_checked: None,
             closed: false,
         };
         let shared = Arc::clone(&consumer.log.shared);
@@ -184,6 +187,7 @@ impl Consumer {
         if self.closed || shared.context.is_foreign() {
             return done;
         }
+        shared.wants_maintenance.store(false, Ordering::Relaxed);
         shared.context.tick.fetch_add(1, Ordering::Relaxed);
         done.freed_segments = self.free_complete(&shared) + self.recovery.free_complete(&shared);
         self.evict(&shared, &mut done.evicted);
@@ -192,6 +196,7 @@ impl Consumer {
         self.leave_memory(&shared);
         done.more = self.spill(&shared, now);
         self.unmap(&shared);
+        self.check_lock(&shared, now);
         self.sync(&shared, now);
         done.notices = self.take_notices();
         done
@@ -277,7 +282,7 @@ impl Consumer {
         let (region, path) = segment.free();
         let wanted = reuse
             && len == shared.options.segment_bytes
-            && self.pool.len() <= self.target
+            && self.pool.len() < self.target
             && path.is_some() == self.wants_files(shared);
         // A reader may hold a payload still: such memory cannot be written again.
         if let Some(Ok(region)) = region.map(Arc::try_unwrap)
@@ -324,9 +329,14 @@ impl Consumer {
                 self.evict_records(depth - keep, out);
             }
         }
-        let headroom = self.target * shared.options.segment_bytes;
+        let ready = shared.writer.lock().prepared.len() + self.pool.len();
+        let headroom = self.target.saturating_sub(ready) * shared.options.segment_bytes;
         let mut skip = 0;
-        while !shared.has_room_for(headroom, !self.wants_files(shared)) {
+        // What cannot be deleted makes no room: evicting more would only lose more.
+        while headroom > 0
+            && self.undeleted.is_empty()
+            && !shared.has_room_for(headroom, !self.wants_files(shared))
+        {
             let oldest = {
                 let segments = shared.segments.lock();
                 segments.iter().filter(|s| s.sealed_end().is_some()).nth(skip).cloned()
@@ -361,7 +371,11 @@ impl Consumer {
     fn adjust_target(&mut self, shared: &Shared) {
         let used_up = std::mem::take(&mut shared.writer.lock().used_up);
         if used_up >= self.target {
-            self.target = (2 * self.target).max(used_up + 1).min(MAX_PREPARED_SEGMENTS);
+            // Prepared segments are in memory: never so many that they crowd out the records.
+            let limit = shared.options.max_bytes.min(shared.options.max_resident_bytes);
+            let quarter = usize::try_from(limit / 4).unwrap_or(usize::MAX) / shared.options.segment_bytes;
+            let most = MAX_PREPARED_SEGMENTS.min(quarter).max(shared.options.prepared_segments);
+            self.target = (2 * self.target).max(used_up + 1).min(most);
             self.calm = 0;
         } else {
             self.calm += 1;
@@ -373,11 +387,12 @@ impl Consumer {
     }
 
     fn prepare(&mut self, shared: &Shared, now: Instant) {
-        let files_wanted = self.wants_files(shared) || self.may_retry(now);
+        // One segment in memory makes way for the attempt to have it in a file again.
+        let mut retry = self.may_retry(now);
         loop {
             let surplus = {
                 let mut writer = shared.writer.lock();
-                let stale = files_wanted && self.failing.is_none();
+                let stale = std::mem::take(&mut retry) || self.wants_files(shared);
                 match writer.prepared.iter().position(|p| stale && p.anonymous) {
                     Some(index) => writer.prepared.remove(index),
                     None if writer.prepared.len() > self.target => writer.prepared.pop_back(),
@@ -450,8 +465,7 @@ impl Consumer {
             };
             region.zero(used);
             region.write(0, &shared.identity.header(sequence, len, clock::unix_nanos()).encode());
-            let Some(instance) = &self.instance else { continue };
-            let path = instance.segment_path(sequence);
+            let path = old.with_file_name(crate::instance::segment_name(sequence));
             if let Err(error) = shared.context.files.rename(&old, &path) {
                 mark_free(&region);
                 drop(region);
@@ -528,22 +542,24 @@ impl Consumer {
         self.failing = Some(Failing { retry_at: now + wait, wait });
     }
 
-    /// Ends an active segment in memory as soon as one in a file can follow it.
+    /// Ends an active segment in memory, so that its records can be copied to a file.
     fn leave_memory(&mut self, shared: &Shared) {
         if !self.wants_files(shared) {
             return;
         }
         let mut writer = shared.writer.lock();
-        let Writer { active, prepared, .. } = &mut *writer;
-        let in_memory = active.as_ref().is_none_or(|active| active.anonymous);
-        if in_memory && prepared.front().is_some_and(|next| !next.anonymous) {
-            let next = prepared.pop_front();
-            let used_up = writer.used_up;
-            shared.seal_active(&mut writer);
-            writer.used_up = used_up;
-            if let Some(next) = next {
-                shared.activate(&mut writer, next);
-            }
+        let in_memory = writer.active.as_ref().is_none_or(|active| active.anonymous);
+        if !in_memory {
+            return;
+        }
+        let used_up = writer.used_up;
+        // Without a successor at the bound; its room will be that which the copy does not need.
+        shared.seal_active(&mut writer);
+        writer.used_up = used_up;
+        if writer.prepared.front().is_some_and(|next| !next.anonymous)
+            && let Some(next) = writer.prepared.pop_front()
+        {
+            shared.activate(&mut writer, next);
         }
     }
 
@@ -561,6 +577,7 @@ impl Consumer {
                 .cloned()
                 .collect()
         };
+        let mut moved = false;
         for segment in waiting.iter().take(SPILLS_PER_CALL) {
             let sequence = segment.sequence;
             let header = |len| shared.identity.header(sequence, len, clock::unix_nanos()).encode();
@@ -568,7 +585,9 @@ impl Consumer {
                 Ok(Some((old, new))) => {
                     shared.unaccount(old, true);
                     shared.account(new, false);
+                    moved = true;
                 }
+                // A long record is still being copied into it.
                 Ok(None) => {}
                 Err((path, error)) => {
                     self.disk_failed(shared, now, &path, &error);
@@ -576,7 +595,7 @@ impl Consumer {
                 }
             }
         }
-        waiting.len() > SPILLS_PER_CALL
+        moved && waiting.len() > SPILLS_PER_CALL
     }
 
     /// Brings the segments in memory under their bound, longest unused first.
@@ -595,6 +614,31 @@ impl Consumer {
                 return;
             }
             segment.unmap();
+        }
+    }
+
+    fn check_lock(&mut self, shared: &Shared, now: Instant) {
+        let Some(instance) = &self.instance else { return };
+        if self.lock_checked.is_some_and(|last| now.saturating_duration_since(last) < LOCK_CHECK_INTERVAL) {
+            return;
+        }
+        self.lock_checked = Some(now);
+        if instance.reassert() {
+            return;
+        }
+        shared.context.notices.lock().push(Notice::LockLost);
+        // What is appended to these files from now on, their new owner may not see: leave them.
+        self.instance = None;
+        let prepared = {
+            let mut writer = shared.writer.lock();
+            shared.seal_active(&mut writer);
+            std::mem::take(&mut writer.prepared)
+        };
+        for prepared in prepared {
+            self.discard_prepared(shared, prepared);
+        }
+        for pooled in std::mem::take(&mut self.pool) {
+            self.discard_pooled(shared, pooled);
         }
     }
 

@@ -20,6 +20,20 @@ pub(crate) const RECORD_ALIGN: usize = 8;
 /// Largest payload that a length word can express.
 pub const MAX_PAYLOAD_BYTES: usize = LENGTH_MASK as usize;
 
+/// Marks are bits 0 to 15.
+pub(crate) const MARKS_MASK: u32 = 0xffff;
+
+/// Returns the marks word: the marks twice, so that damage to it is seen.
+pub(crate) const fn marks_word(marks: u32) -> u32 {
+    (marks & MARKS_MASK) | (marks << 16)
+}
+
+/// Returns the marks of which both copies are set. A mark in doubt is no mark: its destination gets the record
+/// once more rather than never.
+pub(crate) const fn marks_of(word: u32) -> u32 {
+    word & (word >> 16) & MARKS_MASK
+}
+
 /// Byte 13 of every record head: makes resynchronisation after damage cheap.
 pub(crate) const RECORD_MAGIC: u8 = 0xE5;
 /// State bits of the length word: space taken, payload being copied.

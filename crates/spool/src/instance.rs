@@ -4,7 +4,8 @@
 //! released by the death of the very process that took it: `flock` and open-file-description locks are inherited by
 //! forked children, so that a long-lived child would keep a dead parent's spool from being adopted. Its two
 //! weaknesses are covered here: a process does not conflict with itself, and closing any descriptor of the
-//! file releases the lock. Hence a registry of the locks that this process holds is asked before the file is opened.
+//! file releases the lock. Hence a registry of the locks that this process holds is asked before the
+//! file is opened, and the consumer takes its own lock again every second, in case other code in the process opened it.
 
 use std::fs::File;
 use std::io;
@@ -144,6 +145,24 @@ impl Instance {
             key,
             generation: fork::generation(),
         }))
+    }
+
+    /// Takes the lock again if it was released by accident. Returns false when another process has it.
+    #[cfg(unix)]
+    pub(crate) fn reassert(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+
+        // Taking a lock that this process holds changes nothing.
+        let found = std::fs::symlink_metadata(self.directory.join(LOCK_NAME)).map(|m| (m.dev(), m.ino()));
+        found.is_ok_and(|key| key == self.key)
+            && self.lock.as_ref().is_some_and(|file| {
+                rustix::fs::fcntl_lock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+            })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn reassert(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// There are no such locks here: the log stays in memory.

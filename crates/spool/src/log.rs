@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     next_ordinal: AtomicU64,
     /// Producers that copy a long record just now.
     pub(crate) copying: AtomicU32,
+    /// Set when a segment was used up, cleared by `maintain`.
+    pub(crate) wants_maintenance: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -123,6 +125,7 @@ impl Log {
             next_sequence: AtomicU64::new(1),
             next_ordinal: AtomicU64::new(1),
             copying: AtomicU32::new(0),
+            wants_maintenance: AtomicBool::new(false),
         });
         let log = Self { shared: Arc::clone(&shared) };
         let consumer = Consumer::start(log.clone());
@@ -180,6 +183,16 @@ impl Log {
             stats.prepared_segments = self.shared.writer.lock().prepared.len() as u64;
         }
         stats
+    }
+
+    /// Returns whether a segment was used up since the last `maintain`.
+    ///
+    /// True once in a few thousand appends: a producer that sees it after an `append` may wake a sleeping consumer,
+    /// at no noticeable cost, so that even a burst finds prepared segments.
+    #[inline]
+    #[must_use]
+    pub fn wants_maintenance(&self) -> bool {
+        self.shared.wants_maintenance.load(Ordering::Relaxed)
     }
 
     /// Returns whether this process is a forked child of the one that opened the log. Such a log takes no records,
@@ -271,6 +284,7 @@ impl Shared {
         };
         self.seal_active(writer);
         self.activate(writer, next);
+        self.wants_maintenance.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::format::{
-    Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED, STATE_MASK,
+    self, Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED, STATE_MASK,
     record_bytes,
 };
 
@@ -168,7 +168,7 @@ impl Region {
                 Slot::Record(Head {
                     payload_bytes,
                     crc: load(4),
-                    marks: load(8),
+                    marks: format::marks_of(load(8)),
                     kind: low as u8,
                     flags: (low >> 16) as u16,
                     appended_unix_nanos: u64::from(load(16)) | (u64::from(load(20)) << 32),
@@ -193,14 +193,26 @@ impl Region {
     /// Returns the marks of the record at `offset`.
     #[inline]
     pub(crate) fn marks(&self, offset: usize) -> u32 {
+        format::marks_of(self.marks_word(offset))
+    }
+
+    /// Returns whether both copies of the marks agree.
+    pub(crate) fn marks_agree(&self, offset: usize) -> bool {
+        let word = self.marks_word(offset);
+        word == format::marks_word(word)
+    }
+
+    #[inline]
+    fn marks_word(&self, offset: usize) -> u32 {
         self.word(offset + 8).map_or(0, |word| u32::from_le(word.load(Ordering::Acquire)))
     }
 
     /// Adds marks to the record at `offset`; returns what it had before.
     #[inline]
     pub(crate) fn add_marks(&self, offset: usize, bits: u32) -> u32 {
+        let word = format::marks_word(bits).to_le();
         self.word(offset + 8)
-            .map_or(u32::MAX, |word| u32::from_le(word.fetch_or(bits.to_le(), Ordering::AcqRel)))
+            .map_or(u32::MAX, |marks| format::marks_of(u32::from_le(marks.fetch_or(word, Ordering::AcqRel))))
     }
 
     /// Stores one of the header's mutable 64-bit words.
@@ -318,9 +330,13 @@ fn fill(region: &Region, offset: usize, salt: u32, head: &Head, parts: &[&[u8]])
     word.store((RESERVED | head.payload_bytes).to_le(), Ordering::Relaxed);
     compiler_fence(Ordering::Release);
     let (low, nanos) = head.tail_words();
-    for (at, value) in
-        [(4, head.crc ^ salt), (8, head.marks), (12, low), (16, nanos as u32), (20, (nanos >> 32) as u32)]
-    {
+    for (at, value) in [
+        (4, head.crc ^ salt),
+        (8, format::marks_word(head.marks)),
+        (12, low),
+        (16, nanos as u32),
+        (20, (nanos >> 32) as u32),
+    ] {
         if let Some(field) = region.word(offset + at) {
             field.store(value.to_le(), Ordering::Relaxed);
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::filesystem::Faults;
-use crate::format::{FIXED_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_USER_HEADER_BYTES, RECORD_HEAD_BYTES};
+use crate::format::{
+    FIXED_HEADER_BYTES, MARKS_MASK, MAX_PAYLOAD_BYTES, MAX_USER_HEADER_BYTES, RECORD_HEAD_BYTES,
+};
 
 /// What happens when the log reaches its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +36,7 @@ pub struct Options {
     pub max_resident_bytes: u64,
     /// Records that may be unresolved at a time. Default: no limit.
     pub max_records: Option<u64>,
-    /// Payload bytes of one record. Default: 32 MiB; at most 1 GiB.
+    /// Payload bytes of one record; at most half of `max_bytes` and of `max_resident_bytes`. Default: 32 MiB.
     pub max_record_bytes: usize,
     /// Bytes of a segment, header included; rounded up to whole pages, at least one page, at most a quarter of
     /// `max_bytes` (and of `max_resident_bytes`). A record that does not fit gets a segment of its own. Default: 2 MiB.
@@ -44,7 +46,8 @@ pub struct Options {
     pub prepared_segments: usize,
     /// What happens at the bound. Default: [`WhenFull::Reject`].
     pub when_full: WhenFull,
-    /// The marks that a record needs to count as resolved: one bit for each destination. Default: `1`.
+    /// The marks that a record needs to count as resolved: one bit for each destination, bits 0 to 15.
+    /// Default: `1`.
     pub required_marks: u32,
     /// Bytes stored in every segment header and handed back with recovered records, such as the names of the
     /// destinations behind the marks. At most [`MAX_USER_HEADER_BYTES`]. Default: empty.
@@ -92,6 +95,12 @@ pub enum OptionsError {
     /// `required_marks` is zero: every record would be resolved at birth.
     #[error("required_marks is zero")]
     NoRequiredMarks,
+    /// `required_marks` has bits that no mark has.
+    #[error("required_marks {marks:#x} has bits above 15")]
+    MarksOutOfRange {
+        /// What was asked for.
+        marks: u32,
+    },
 }
 
 pub(crate) const PAGE_BYTES: usize = 4096;
@@ -104,6 +113,9 @@ impl Options {
         }
         if self.required_marks == 0 {
             return Err(OptionsError::NoRequiredMarks);
+        }
+        if self.required_marks & !MARKS_MASK != 0 {
+            return Err(OptionsError::MarksOutOfRange { marks: self.required_marks });
         }
         let header = FIXED_HEADER_BYTES + self.user_header.len() + 64;
         let least = (header + RECORD_HEAD_BYTES + 8).next_multiple_of(PAGE_BYTES);

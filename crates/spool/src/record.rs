@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::ReadError;
-use crate::format::Head;
+use crate::format::{Head, MARKS_MASK};
 use crate::memory::Region;
 use crate::segment::Segment;
 
@@ -15,7 +15,7 @@ pub struct Meta {
     pub kind: u8,
     /// Further bits.
     pub flags: u16,
-    /// Marks that the record has from birth: destinations that do not want it.
+    /// Marks (bits 0 to 15) that the record has from birth: destinations that do not want it.
     pub marks: u32,
     /// When the record was appended, nanoseconds since 1970 UTC. Zero: now, read from the system's coarse clock (a few
     /// milliseconds).
@@ -144,23 +144,27 @@ impl Record {
         Ok(Payload { region, offset: self.offset, payload_bytes: self.payload_bytes })
     }
 
-    /// Returns the marks set so far. All required ones if the segment is gone.
+    /// Returns the marks set so far: all required ones if the segment was freed, none if it cannot be read now.
     #[must_use]
     pub fn marks(&self) -> u32 {
-        self.segment.region().map_or(self.required_marks(), |region| region.marks(self.offset as usize))
+        match self.segment.region() {
+            Ok(region) => region.marks(self.offset as usize),
+            Err(ReadError::Freed) => self.required_marks(),
+            Err(_) => 0,
+        }
     }
 
-    /// Sets the mark of one destination (bit `0` to `31`). See [`resolve`](Self::resolve).
+    /// Sets the mark of one destination (bit `0` to `15`; others do nothing). See [`resolve`](Self::resolve).
     pub fn mark(&self, bit: u32) -> Resolution {
         1u32.checked_shl(bit).map_or_else(Resolution::default, |bits| self.resolve(bits))
     }
 
-    /// Sets marks: the destinations behind these bits are done with the record, one way or the other.
+    /// Sets marks (bits 0 to 15; others are ignored): the destinations behind these bits are done with the record, one way or the other.
     ///
     /// The marks are in the segment's file when this returns (in the page cache: they survive the death of the
     /// process). May be called from any thread. In a forked child it does nothing and returns the default.
     pub fn resolve(&self, bits: u32) -> Resolution {
-        self.segment.resolve(self.offset, self.payload_bytes, bits)
+        self.segment.resolve(self.offset, self.payload_bytes, bits & MARKS_MASK)
     }
 }
 

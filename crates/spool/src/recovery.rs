@@ -44,6 +44,8 @@ pub enum DamageKind {
     Torn,
     /// The record does not match its checksum.
     Checksum,
+    /// The two copies of the record's marks differ. The record is recovered with the marks of which both agree.
+    Marks,
     /// Bytes that are no record.
     Garbage,
     /// Zeros where records should be.
@@ -106,6 +108,8 @@ struct Pending {
     sequence: u64,
     order: u64,
     header: Option<SegmentHeader>,
+    /// No header because the beginning is all zero: no damage if the rest is, too.
+    blank: bool,
 }
 
 impl Recovery {
@@ -129,7 +133,8 @@ impl Recovery {
         for name in names {
             let Some(id) = instance::id_of(&name) else { continue };
             let directory = base.join(&name);
-            if self.left_alone.contains(&directory) {
+            // Our own, if it could not be locked yet, is no orphan.
+            if self.left_alone.contains(&directory) || id == shared.identity.instance {
                 continue;
             }
             match Instance::lock(&shared.context.files, &directory) {
@@ -181,6 +186,7 @@ impl Recovery {
                             sequence: header.sequence,
                             order,
                             header: Some(header),
+                            blank: false,
                         });
                     }
                     Err(HeaderFault::Free) => remove(files, &path),
@@ -198,7 +204,8 @@ impl Recovery {
                             self.damage(&path, 0, bytes.min(FIXED_HEADER_BYTES as u64), 0, kind);
                         }
                         let order = order.unwrap_or(sequence);
-                        pending.push(Pending { path, bytes, sequence, order, header: None });
+                        let blank = fault == HeaderFault::Blank;
+                        pending.push(Pending { path, bytes, sequence, order, header: None, blank });
                     }
                 },
                 Err(error) => {
@@ -286,7 +293,9 @@ impl Recovery {
             Some(header) => Arc::new(identity_of(header)),
             None => Arc::clone(&adopted.identity),
         };
-        let scan = scan(&region, &pending, &identity);
+        let mut scan = scan(&region, &pending, &identity);
+        let doubtful = scan.records.iter().filter(|(at, _)| !region.marks_agree(*at as usize));
+        scan.damage.extend(doubtful.map(|(at, _)| (*at as usize + 8, 4, 0, DamageKind::Marks)));
         for (offset, bytes, records, kind) in &scan.damage {
             self.report.damage.push(Damage {
                 path: pending.path.clone(),
@@ -474,6 +483,12 @@ fn scan(region: &Region, pending: &Pending, identity: &Identity) -> Scan {
     let Some(header) = &pending.header else {
         // Where records start is not known: look for them everywhere. The damage itself was reported with the header.
         let mut offset = FIXED_HEADER_BYTES;
+        if pending.blank {
+            if first_content(region, 0).is_none() {
+                return found;
+            }
+            found.damage.push((0, FIXED_HEADER_BYTES.min(len), 0, DamageKind::Header));
+        }
         while let Some((at, head)) = find_record(region, offset, len, salt) {
             if !found.records.is_empty() && at > offset {
                 found.damage.push((offset, at - offset, 0, DamageKind::Garbage));

@@ -67,6 +67,9 @@ pub enum Notice {
         /// What the system said.
         reason: String,
     },
+    /// Another process took this log's directory for an orphan: something in this process opened and closed the
+    /// lock file, which releases the lock. Records may be delivered twice. Checked every second.
+    LockLost,
     /// A segment of this log was damaged from outside. What could not be read of it stays in the depth gauge and in
     /// its file, where the next process looks for it.
     LiveSegmentDamaged {

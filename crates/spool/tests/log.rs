@@ -1,19 +1,16 @@
 //! The log as its users see it.
 
-use endspan_spool::{AppendError, Limit, Log, Meta, Opened, Options, Record, WhenFull};
+mod common;
+
+use common::poll_all as all;
+use endspan_spool::{AppendError, Limit, Log, Meta, Options, Record, WhenFull};
 
 fn small() -> Options {
-    Options { segment_bytes: 4096, max_bytes: 1 << 20, max_resident_bytes: 1 << 20, ..Options::default() }
-}
-
-fn all(opened: &mut Opened) -> Vec<Record> {
-    let mut out = Vec::new();
-    while opened.consumer.poll(64, usize::MAX, &mut out) > 0 {}
-    out
+    common::small(None)
 }
 
 fn text(record: &Record) -> String {
-    String::from_utf8(record.payload().expect("payload").to_vec()).expect("text")
+    String::from_utf8_lossy(&common::payload(record)).into_owned()
 }
 
 #[test]
