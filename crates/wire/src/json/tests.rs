@@ -116,6 +116,20 @@ fn unescape_reads_every_escape() {
 }
 
 #[test]
+fn special_bytes_are_found_at_every_distance() {
+    for distance in 0..80 {
+        let plain = "é~".repeat(27).chars().take(distance).collect::<String>();
+        for tail in ["", "~", &"~".repeat(40)] {
+            assert_eq!(flags(&format!("\"{plain}\\ud800{tail}\"")), Found::LONE_SURROGATE);
+            assert_eq!(pass(format!("\"{plain}\n{tail}\"").as_bytes()), None);
+            assert_eq!(pass(format!("\"{plain}\u{1f}{tail}\"").as_bytes()), None);
+            assert_eq!(pass(format!("\"{plain}\"{tail}\"").as_bytes()), None);
+            assert_eq!(flags(&format!("\"{plain}{tail}\"")), 0);
+        }
+    }
+}
+
+#[test]
 fn members_keep_the_first_place_and_the_last_value_of_a_repeated_key() {
     let found = members(br#"{"a":1, "b" : [2,{"c":"}"}] ,"\u0061":3}"#).unwrap();
     let found: Vec<_> = found.iter().map(|(key, value)| (&**key, *value)).collect();

@@ -117,9 +117,8 @@ fn push_metadata(out: &mut Vec<u8>, data: Option<&Payload>, tags: &AgentTags, er
     }
     let object = out.get(start..).unwrap_or_default();
     // A key that is there already keeps its place and gets the new value, so the object must be taken
-    // apart. All keys begin in one of two ways, and data without either is spliced as it is.
-    let may_repeat = memchr::memmem::find(object, b"\"__").is_some()
-        || (error.is_some() && memchr::memmem::find(object, b"\"error").is_some());
+    // apart. Where there is no `__error__` all keys begin with two underscores; data without any is spliced.
+    let may_repeat = memchr::memmem::find(object, b"\"__").is_some();
     if may_repeat {
         let object = object.to_vec();
         if let Some(mut members) = members(&object) {
