@@ -66,8 +66,8 @@ def assert_stored_in_agentex(server: Server, trace_id: str, spans: list[dict]) -
 
 
 def assert_stored_in_sgp(server: Server, trace_id: str, spans: list[dict]) -> None:
-    read = server.get(f"/api/traces/{trace_id}?payloads=true&account={ACCOUNT}")
-    stored = {span["id"]: span for span in read["spans"] if span["account_id"] == ACCOUNT}
+    read = server.get(f"/api/traces/{trace_id}?payloads=true")
+    stored = {span["id"]: span for span in read["spans"] if span["account"] == ACCOUNT}
     assert set(stored) == {span["id"] for span in spans}
     for span in spans:
         actual = stored[span["id"]]

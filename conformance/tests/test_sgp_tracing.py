@@ -52,7 +52,7 @@ def test_a_trace_with_nested_spans_is_stored_equal(client, server, trace_id):
     for span in spans:
         assert_stored(client, span)
     assert [span.parent_span_id for span in spans] == [None, spans[0].span_id, spans[1].span_id]
-    stored = server.get(f"/api/traces/{trace_id}?account={ACCOUNT}")
+    stored = server.get(f"/api/traces/{trace_id}")
     assert sorted(span["id"] for span in stored["spans"]) == sorted(span.span_id for span in spans)
 
 
@@ -73,6 +73,7 @@ def test_odd_payloads_and_a_blocking_flush(client, trace_id):
         span.end()
         span.flush(blocking=True)
         assert_stored(client, span)
+    tracing.flush_queue()
 
 
 def test_more_spans_than_one_batch(client, server, trace_id):
@@ -82,7 +83,7 @@ def test_more_spans_than_one_batch(client, server, trace_id):
             with tracing.create_span(f"s{index}", input={"index": index}) as span:
                 spans.append(span)
     tracing.flush_queue()
-    stored = server.get(f"/api/traces/{trace_id}?account={ACCOUNT}")
+    stored = server.get(f"/api/traces/{trace_id}")
     assert len(stored["spans"]) == 231
     for span in spans[::23]:
         assert_stored(client, span)

@@ -1,0 +1,74 @@
+"""Captures what real instrumentations send, as fixtures for the tests of crates/otlp.
+
+    python3.12 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    .venv/bin/python capture.py                # all scenarios
+    .venv/bin/python capture.py pydantic-ai    # some
+
+Every scenario is a small program under one instrumentation. It runs in its own process against scripted
+models on loopback and exports to a collector on loopback. The bodies it sends are stored as they came, one
+after the other (an OTLP request is a protobuf message of one repeated field, so that concatenated requests are one
+request), in ``fixtures/otlp/<scenario>.pb``; ``manifest.json`` beside them names the package versions.
+The Vercel AI SDK is captured by ``vercel/capture.mjs``, which sends JSON.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import scripted_models
+from scenarios.programs import SCENARIOS
+
+HERE = pathlib.Path(__file__).parent
+FIXTURES = HERE.parent.parent / "fixtures" / "otlp"
+TIMEOUT_SECONDS = 120
+
+
+def capture(name: str, models: scripted_models.Loopback) -> bytes:
+    """Runs a scenario in a process of its own; returns the bodies that it sent."""
+    collector = scripted_models.collector()
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.upper().startswith("OTEL_") and key.lower() not in ("http_proxy", "https_proxy", "all_proxy")
+    }
+    environment |= {
+        "CAPTURE_MODELS": models.url,
+        "CAPTURE_COLLECTOR": collector.url,
+        "OPENAI_API_KEY": "none",
+        "NO_PROXY": "127.0.0.1",
+        "OPENAI_AGENTS_DISABLE_TRACING": "0",
+        "LANGFUSE_TRACING_ENVIRONMENT": "capture",
+    }
+    code = f"from scenarios.programs import SCENARIOS; SCENARIOS[{name!r}][0]()"
+    subprocess.run([sys.executable, "-c", code], cwd=HERE, env=environment, check=True, timeout=TIMEOUT_SECONDS)
+    bodies = [
+        exchange.body for exchange in collector.exchanges if exchange.path.partition("?")[0].endswith("/v1/traces")
+    ]
+    collector.close()
+    if not bodies:
+        seen = sorted({exchange.path for exchange in collector.exchanges})
+        raise SystemExit(f"{name}: nothing was exported, only {seen}")
+    return b"".join(bodies)
+
+
+def main(names: list[str]) -> None:
+    FIXTURES.mkdir(parents=True, exist_ok=True)
+    manifest_path = FIXTURES / "manifest.json"
+    manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
+    models = scripted_models.models()
+    for name in names or SCENARIOS:
+        body = capture(name, models)
+        (FIXTURES / f"{name}.pb").write_bytes(body)
+        packages = SCENARIOS[name][1]
+        manifest[name] = {package: importlib.metadata.version(package) for package in packages}
+        print(f"{name}: {len(body)} bytes")
+    manifest_path.write_text(json.dumps(dict(sorted(manifest.items())), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
