@@ -39,6 +39,7 @@ pub struct Consumer {
     target: usize,
     calm: u32,
     synced: Option<Instant>,
+    synced_records: u64,
     sync_failed: bool,
     lock_checked: Option<Instant>,
     evictor: Cursor,
@@ -101,6 +102,7 @@ impl Consumer {
             undeleted: Vec::new(),
             calm: 0,
             synced: None,
+            synced_records: 0,
             sync_failed: false,
             lock_checked: None,
             closed: false,
@@ -647,6 +649,10 @@ impl Consumer {
         if self.synced.is_some_and(|last| now.saturating_duration_since(last) < interval) {
             return;
         }
+        let appended = shared.context.counters.appended_records.load(Ordering::Acquire);
+        if self.synced.is_some() && appended == self.synced_records && !self.sync_failed {
+            return;
+        }
         self.synced = Some(now);
         let segments: Vec<_> = shared.segments.lock().iter().cloned().collect();
         let mut outcome = Ok(());
@@ -654,10 +660,17 @@ impl Consumer {
             outcome = outcome.and(segment.sync().map(drop));
         }
         if let Some(instance) = &self.instance {
-            outcome = outcome.and(shared.context.files.sync_directory(&instance.directory));
+            for directory in
+                [Some(instance.directory.as_path()), instance.directory.parent()].into_iter().flatten()
+            {
+                outcome = outcome.and_then(|()| shared.context.files.sync_directory(directory));
+            }
         }
         match outcome {
-            Ok(()) => self.sync_failed = false,
+            Ok(()) => {
+                self.sync_failed = false;
+                self.synced_records = appended;
+            }
             Err(error) => {
                 if !std::mem::replace(&mut self.sync_failed, true) {
                     shared.context.notices.lock().push(Notice::SyncFailed { reason: error.to_string() });

@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -19,6 +20,10 @@ use crate::format::InstanceId;
 
 const LOCK_NAME: &str = "lock";
 const SEGMENT_SUFFIX: &str = ".seg";
+/// Prefix of the directory of an instance that is just being made.
+const NEW_PREFIX: &str = ".new-";
+/// After this time nobody is making it any more.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 /// Device and inode of every lock file that this process holds.
 static HELD: PerProcess<Mutex<Vec<(u64, u64)>>> = PerProcess::new();
@@ -81,21 +86,38 @@ pub(crate) fn is_lock(name: &str) -> bool {
     name == LOCK_NAME
 }
 
+/// Removes the directory of an instance whose process died while making it: there are no records in it.
+pub(crate) fn remove_if_abandoned(files: &Filesystem, directory: &Path, name: &str) {
+    let age = || std::fs::metadata(directory).ok()?.modified().ok()?.elapsed().ok();
+    if name.strip_prefix(NEW_PREFIX).and_then(id_of).is_some()
+        && age().is_some_and(|age| age > ABANDONED_AFTER)
+    {
+        let _ = files.remove(&directory.join(LOCK_NAME));
+        let _ = files.remove_directory(directory);
+    }
+}
+
 impl Instance {
     /// Makes the directory of a new instance under `base` and locks it.
+    ///
+    /// It gets its name once it is locked: nobody can take it for an orphan in between.
     pub(crate) fn create(files: &Filesystem, base: &Path, id: &InstanceId) -> io::Result<Self> {
         files.create_directory(base, true)?;
-        let directory = base.join(name_of(id));
+        let name = name_of(id);
+        let directory = base.join(format!("{NEW_PREFIX}{name}"));
         match files.create_directory(&directory, false) {
             Ok(()) => {}
             // An earlier attempt of this same instance got this far.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
-        // Another process may take the new directory for an orphan before it is locked, and remove it.
-        Self::lock(files, &directory)?.ok_or_else(|| {
+        let mut instance = Self::lock(files, &directory)?.ok_or_else(|| {
             io::Error::new(io::ErrorKind::WouldBlock, "instance directory is locked by another process")
-        })
+        })?;
+        let target = base.join(name);
+        files.rename(&directory, &target)?;
+        instance.directory = target;
+        Ok(instance)
     }
 
     /// Locks an instance directory. `None` when its process lives (this one included), or when it is gone.
@@ -215,6 +237,22 @@ mod tests {
     #[test]
     fn later_instances_sort_later() {
         assert!(name_of(&new_id(1_700_000_000_000_000_000)) < name_of(&new_id(1_700_000_000_001_000_000)));
+    }
+
+    #[test]
+    fn only_old_beginnings_are_removed() {
+        let base = tempfile::tempdir().expect("temporary directory");
+        let name = format!("{NEW_PREFIX}{}", name_of(&new_id(1)));
+        let directory = base.path().join(&name);
+        std::fs::create_dir(&directory).expect("create");
+        remove_if_abandoned(&Filesystem::default(), &directory, &name);
+        assert!(directory.exists());
+        let old = std::time::SystemTime::now() - 2 * ABANDONED_AFTER;
+        std::fs::File::open(&directory).expect("open").set_modified(old).expect("set time");
+        remove_if_abandoned(&Filesystem::default(), &directory, "other");
+        assert!(directory.exists());
+        remove_if_abandoned(&Filesystem::default(), &directory, &name);
+        assert!(!directory.exists());
     }
 
     #[cfg(unix)]

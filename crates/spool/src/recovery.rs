@@ -131,17 +131,17 @@ impl Recovery {
             .collect();
         names.sort_unstable();
         for name in names {
-            let Some(id) = instance::id_of(&name) else { continue };
             let directory = base.join(&name);
+            let Some(id) = instance::id_of(&name) else {
+                instance::remove_if_abandoned(&shared.context.files, &directory, &name);
+                continue;
+            };
             // Our own, if it could not be locked yet, is no orphan.
             if self.left_alone.contains(&directory) || id == shared.identity.instance {
                 continue;
             }
             match Instance::lock(&shared.context.files, &directory) {
-                Ok(Some(instance)) => {
-                    self.take(shared, instance, id);
-                    adopted += 1;
-                }
+                Ok(Some(instance)) => adopted += usize::from(self.take(shared, instance, id)),
                 Ok(None) => {}
                 Err(error) => self.failed(shared, &directory, &error),
             }
@@ -156,14 +156,19 @@ impl Recovery {
         }
     }
 
-    /// Reads the headers in a directory that is ours now.
-    fn take(&mut self, shared: &Shared, instance: Instance, id: format::InstanceId) {
+    /// Reads the headers in a directory that is ours now. Returns whether anything is in it.
+    fn take(&mut self, shared: &Shared, instance: Instance, id: format::InstanceId) -> bool {
         let files = &shared.context.files;
         let mut pending = Vec::new();
         let mut leftover = false;
         let entries = match files.list(&instance.directory) {
             Ok(entries) => entries,
-            Err(error) => return self.failed(shared, &instance.directory, &error),
+            // Its process finished between our list and our lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(error) => {
+                self.failed(shared, &instance.directory, &error);
+                return false;
+            }
         };
         for entry in entries {
             let path = instance.directory.join(&entry.name);
@@ -214,6 +219,13 @@ impl Recovery {
                 }
             }
         }
+        if pending.is_empty() {
+            instance.remove_if_empty(files);
+            if leftover {
+                self.left_alone.insert(instance.directory.clone());
+            }
+            return leftover;
+        }
         pending.sort_by_key(|p| (p.order, p.sequence));
         let identity = pending.iter().find_map(|p| p.header.as_ref()).map_or_else(
             || Identity {
@@ -235,6 +247,7 @@ impl Recovery {
             live: Vec::new(),
             leftover,
         });
+        true
     }
 
     /// Appends at most `max_records` recovered records to `out`.
@@ -330,6 +343,10 @@ impl Recovery {
             self.report.records += 1;
             self.report.bytes += u64::from(head.payload_bytes);
             self.ready.push_back(Record::new(&segment, *offset, head));
+        }
+        // Its records may wait for long; their payloads need no memory meanwhile.
+        if context.counters.resident_bytes.load(Ordering::Relaxed) > shared.options.max_resident_bytes {
+            segment.unmap();
         }
         if let Some(adopted) = self.adopted.get_mut(index) {
             adopted.live.push(segment);

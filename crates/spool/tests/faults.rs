@@ -56,7 +56,14 @@ fn kinds(records: &[Record]) -> Vec<u8> {
 
 #[test]
 fn a_full_disk_is_survived_said_once_and_made_up_for() {
-    for operation in [Operation::Allocate, Operation::Create, Operation::Map, Operation::CreateDirectory] {
+    for operation in [
+        Operation::Allocate,
+        Operation::Create,
+        Operation::Map,
+        Operation::CreateDirectory,
+        Operation::Lock,
+        Operation::Rename,
+    ] {
         let directory = temporary();
         let script = Script::default();
         script.fail(operation, io::ErrorKind::StorageFull);
@@ -160,8 +167,8 @@ fn a_disk_that_fills_up_later_costs_nothing() {
 fn a_file_that_cannot_be_renamed_is_not_used_again() {
     let directory = temporary();
     let script = Script::default();
-    script.fail(Operation::Rename, io::ErrorKind::PermissionDenied);
     let mut opened = Log::open(options(directory.path(), &script)).expect("open");
+    script.fail(Operation::Rename, io::ErrorKind::PermissionDenied);
     for round in 0..100u8 {
         append(&opened, round, &[round; 1000]);
         for record in poll_all(&mut opened) {

@@ -309,3 +309,75 @@ fn a_closed_spool_leaves_only_what_is_unresolved() {
     again.consumer.close();
     assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 0);
 }
+
+#[test]
+fn handles_go_between_threads() {
+    fn sendable<T: Send>() {}
+    fn shareable<T: Send + Sync>() {}
+    sendable::<endspan_spool::Consumer>();
+    sendable::<endspan_spool::Cursor>();
+    shareable::<Log>();
+    shareable::<Record>();
+    shareable::<endspan_spool::Payload>();
+    assert!(size_of::<Record>() <= 32, "lanes hold many of them");
+}
+
+#[test]
+fn a_producer_sees_when_waking_the_consumer_is_worth_it() {
+    let mut opened = Log::open(small()).expect("open");
+    let mut woken = 0;
+    for _ in 0..400 {
+        opened.log.append(Meta::default(), &[&[0; 100]]).expect("append");
+        if opened.log.wants_maintenance() {
+            woken += 1;
+            opened.consumer.maintain();
+            assert!(!opened.log.wants_maintenance());
+        }
+    }
+    assert_eq!(woken, 12, "once for each segment of 31 records");
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    use endspan_spool::{MAX_USER_HEADER_BYTES, OptionsError};
+    let refused = |options: Options| Log::open(options).expect_err("refused");
+    let bytes = MAX_USER_HEADER_BYTES + 1;
+    assert_eq!(
+        refused(Options { user_header: vec![0; bytes], ..small() }),
+        OptionsError::UserHeaderTooLong { bytes }
+    );
+    assert_eq!(refused(Options { required_marks: 0, ..small() }), OptionsError::NoRequiredMarks);
+    assert_eq!(
+        refused(Options { required_marks: 0x1_0001, ..small() }),
+        OptionsError::MarksOutOfRange { marks: 0x1_0001 }
+    );
+}
+
+#[test]
+fn sizes_are_clamped_to_what_works() {
+    let tiny = Options {
+        max_bytes: 0,
+        max_resident_bytes: 0,
+        segment_bytes: 1,
+        user_header: vec![7; 30_000],
+        ..small()
+    };
+    let mut opened = Log::open(tiny).expect("open");
+    let segment = opened.log.options().segment_bytes;
+    assert!(segment > 30_000 && segment.is_multiple_of(4096));
+    opened.log.append(Meta::default(), &[b"fits"]).expect("append");
+    assert_eq!(text(&all(&mut opened)[0]), "fits");
+}
+
+#[test]
+fn syncing_goes_through_all_segments() {
+    let directory = common::temporary();
+    let options =
+        Options { sync_interval: Some(std::time::Duration::ZERO), ..common::small(Some(directory.path())) };
+    let mut opened = Log::open(options).expect("open");
+    for i in 0..100 {
+        opened.log.append(Meta::kind(i), &[&[i; 200]]).expect("append");
+        assert_eq!(opened.consumer.maintain().notices, []);
+    }
+    assert_eq!(all(&mut opened).len(), 100);
+}

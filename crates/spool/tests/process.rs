@@ -117,6 +117,7 @@ fn adopt(directory: &Path) {
     // The starter closes our input when all are ready.
     std::io::stdin().read_to_end(&mut Vec::new()).expect("read");
     let mut opened = common::open(directory);
+    assert_eq!(opened.consumer.take_notices(), []);
     for record in recover_all(&mut opened) {
         let text = String::from_utf8(payload(&record)).expect("text");
         record.resolve(record.required_marks());
