@@ -1,6 +1,7 @@
 //! What every handler shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use endspan_store::{SpanStore, StoreError, StoreStats};
@@ -8,6 +9,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::Config;
 use crate::admission::Admission;
+use crate::live::Live;
+use crate::redaction::Redactor;
 use crate::telemetry::{LiveFigures, Telemetry};
 
 /// How long figures of the store are shown before they are asked for again.
@@ -33,6 +36,10 @@ pub(crate) struct App {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) started: Instant,
+    pub(crate) live: Live,
+    /// `None` when redaction is switched off.
+    pub(crate) redactor: Option<Redactor>,
+    pub(crate) store_log: StoreLog,
     stats: Mutex<Option<(Instant, StoreStats)>>,
 }
 
@@ -44,6 +51,9 @@ impl App {
             connections: Arc::new(Semaphore::new(connections)),
             telemetry: Telemetry::new(),
             started: Instant::now(),
+            live: Live::new(config.max_live_subscribers),
+            redactor: config.redaction.then(Redactor::new),
+            store_log: StoreLog::default(),
             stats: Mutex::new(None),
             config,
             store,
@@ -71,9 +81,32 @@ impl App {
             in_flight_requests: self.admission.requests(),
             in_flight_bytes: self.admission.bytes(),
             connections: self.config.max_connections.saturating_sub(self.connections.available_permits()),
-            live_subscribers: 0,
+            live_subscribers: self.live.subscribers(),
             store: store.ok().and_then(Result::ok),
         }
+    }
+}
+
+/// Logs failures of the store, at most one a second: under load each request would log the same one.
+#[derive(Debug, Default)]
+pub(crate) struct StoreLog {
+    last: std::sync::Mutex<Option<Instant>>,
+    silent: AtomicU64,
+}
+
+impl StoreLog {
+    pub(crate) fn failed(&self, error: &StoreError) {
+        if matches!(error, StoreError::InvalidQuery { .. }) {
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+            self.silent.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        *last = Some(Instant::now());
+        let unlogged = self.silent.swap(0, Ordering::Relaxed);
+        tracing::warn!(%error, unlogged, "the store failed");
     }
 }
 

@@ -32,7 +32,8 @@ const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct ReadBody {
     pub(crate) bytes: Bytes,
-    pub(crate) permit: Permit,
+    /// Held for its drop.
+    pub(crate) _permit: Permit,
 }
 
 /// Why a body was not taken.
@@ -63,7 +64,7 @@ impl From<Overloaded> for BodyError {
 /// Reads the JSON body of a write request.
 pub(crate) async fn read_json(app: &App, headers: &HeaderMap, mut body: Body) -> Result<ReadBody, BodyError> {
     let read = read(app, headers, &mut body).await;
-    if read.is_err() {
+    if read.as_ref().is_err_and(|error| !matches!(error, BodyError::TimedOut | BodyError::Incomplete)) {
         discard(&mut body).await;
     }
     read
@@ -79,7 +80,7 @@ async fn read(app: &App, headers: &HeaderMap, body: &mut Body) -> Result<ReadBod
     }
     let mut permit = app.admission.admit(0)?;
     let bytes = collect(app, body, announced.unwrap_or(0), &mut permit).await?;
-    let Some(encoding) = encoding else { return Ok(ReadBody { bytes, permit }) };
+    let Some(encoding) = encoding else { return Ok(ReadBody { bytes, _permit: permit }) };
     if bytes.len() <= MAX_INLINE_BYTES {
         return decompress::decompress(encoding, &bytes, limit, permit);
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Most open live tails; one more is answered 503. Default 256.
     pub max_live_subscribers: usize,
+    /// Whether credentials are taken out of spans that the SGP API writes (`sgp-api` 3.4). Default on.
+    pub redaction: bool,
     /// How long a client may take to send a request's head, and how long an idle connection is kept.
     /// Default 60 s.
     pub header_timeout: Duration,
@@ -51,6 +53,7 @@ impl Default for Config {
             max_in_flight_bytes: 256 * 1024 * 1024,
             max_connections: 10_000,
             max_live_subscribers: 256,
+            redaction: true,
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),

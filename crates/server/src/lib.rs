@@ -16,9 +16,15 @@ mod app;
 mod body;
 mod config;
 mod connection;
+mod ingest;
+mod live;
+mod problem;
+mod redaction;
+mod reply;
 mod routes;
 mod server;
 pub mod telemetry;
+mod text;
 
 pub use config::Config;
 pub use server::{BindError, RunError, Server};

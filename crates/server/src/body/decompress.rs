@@ -78,7 +78,7 @@ pub(super) fn decompress(
         }
     }
     drop(reader);
-    Ok(ReadBody { bytes: Bytes::from(out), permit })
+    Ok(ReadBody { bytes: Bytes::from(out), _permit: permit })
 }
 
 #[cfg(test)]

@@ -1,0 +1,193 @@
+//! The one way of spans into the store: decoded → checked → redacted → written, each with a counted end.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use endspan_model::{AccountId, DropReason, Span, SpanPatch};
+use endspan_store::{Outcome, Rejection, StoreError, WriteOperation, WriteRequest};
+use http::{HeaderMap, Request};
+
+use crate::account::selected_account;
+use crate::app::App;
+use crate::body::{ReadBody, read_json};
+use crate::problem::Problem;
+use crate::telemetry::{self, Protocol, Telemetry};
+
+/// Spans of one request that have not ended yet.
+///
+/// Every span that a request held ends in exactly one counted outcome. What is still open when this is
+/// dropped (the client left, a handler forgot) counts as unacknowledged, so that received spans always
+/// equal the sum of outcomes.
+#[must_use = "each received span must end in an outcome"]
+#[derive(Debug)]
+pub(crate) struct Received<'a> {
+    telemetry: &'a Telemetry,
+    protocol: Protocol,
+    open: u64,
+}
+
+impl<'a> Received<'a> {
+    /// Counts the spans that a request holds.
+    pub(crate) fn new(app: &'a App, protocol: Protocol, spans: usize) -> Self {
+        app.telemetry.received(protocol, spans as u64);
+        Self { telemetry: &app.telemetry, protocol, open: spans as u64 }
+    }
+
+    /// Ends some of the spans.
+    pub(crate) fn end(&mut self, outcome: telemetry::Outcome, spans: usize) {
+        debug_assert!(spans as u64 <= self.open, "more spans ended than were received");
+        let spans = self.open.min(spans as u64);
+        self.open -= spans;
+        self.telemetry.ended(self.protocol, outcome, spans);
+    }
+
+    /// Ends some of the spans as rejected.
+    pub(crate) fn reject(&mut self, reason: DropReason, spans: usize) {
+        self.end(telemetry::Outcome::Rejected(reason), spans);
+    }
+
+    /// Ends every span that is still open as rejected.
+    pub(crate) fn reject_rest(&mut self, reason: DropReason) {
+        self.reject(reason, usize::try_from(self.open).unwrap_or(usize::MAX));
+    }
+}
+
+impl Drop for Received<'_> {
+    fn drop(&mut self) {
+        if self.open > 0 {
+            self.telemetry.ended(self.protocol, telemetry::Outcome::Unacknowledged, self.open);
+        }
+    }
+}
+
+/// A write request that was read whole.
+#[derive(Debug)]
+pub(crate) struct WriteBody {
+    pub(crate) headers: HeaderMap,
+    pub(crate) account: AccountId,
+    pub(crate) body: ReadBody,
+}
+
+/// Reads a write request. `spans` says how many spans it holds where the route tells; they end as rejected when it
+/// cannot be read.
+pub(crate) async fn read_write(
+    app: &App,
+    protocol: Protocol,
+    request: Request<Body>,
+    spans: Option<usize>,
+) -> Result<WriteBody, Problem> {
+    let (parts, body) = request.into_parts();
+    let account = selected_account(&parts.headers);
+    let read = read_json(app, &parts.headers, body).await.map_err(Problem::from);
+    match read.and_then(|body| Ok((body, account?))) {
+        Ok((body, account)) => {
+            app.telemetry.received_bytes(protocol, body.bytes.len());
+            Ok(WriteBody { headers: parts.headers, account: account.unwrap_or_default(), body })
+        }
+        Err(problem) => {
+            if let Some(spans) = spans {
+                Received::new(app, protocol, spans).reject_rest(problem.drop_reason());
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// How a request's spans are to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    pub(crate) all_or_nothing: bool,
+    pub(crate) check_parents: bool,
+}
+
+/// Writes operations and returns one outcome each, in order. All of them end in `received`.
+///
+/// Spans are expected to have passed [`check`].
+pub(crate) async fn write(
+    app: &App,
+    mode: Mode,
+    account: AccountId,
+    operations: Vec<WriteOperation>,
+    received: &mut Received<'_>,
+) -> Result<Vec<Outcome>, StoreError> {
+    let start = Instant::now();
+    let request = WriteRequest {
+        account,
+        operations,
+        all_or_nothing: mode.all_or_nothing,
+        check_parents: mode.check_parents,
+    };
+    let written = app.store.write(request).await;
+    app.telemetry.store_write_duration.record_duration(start.elapsed());
+    match written {
+        Ok(response) => {
+            let cause = cause_of(&response.outcomes);
+            for outcome in &response.outcomes {
+                received.end(counted(outcome, cause), 1);
+            }
+            app.live.stored();
+            Ok(response.outcomes)
+        }
+        Err(error) => {
+            app.telemetry.store_write_failures.add(1);
+            app.store_log.failed(&error);
+            received.reject_rest(match error {
+                StoreError::Overloaded(_) => DropReason::Overloaded,
+                _ => DropReason::StoreUnavailable,
+            });
+            Err(error)
+        }
+    }
+}
+
+/// Takes credentials out of a span, if so configured.
+pub(crate) fn redact(app: &App, span: &mut Span) {
+    if let Some(redactor) = &app.redactor {
+        count_redactions(app, redactor.redact(span));
+    }
+}
+
+/// Takes credentials out of a patch, if so configured.
+pub(crate) fn redact_patch(app: &App, patch: &mut SpanPatch) {
+    if let Some(redactor) = &app.redactor {
+        count_redactions(app, redactor.redact_patch(patch));
+    }
+}
+
+fn count_redactions(app: &App, count: u64) {
+    if count > 0 {
+        app.telemetry.redactions.add(count);
+    }
+}
+
+/// Checks what every protocol asks of a span.
+pub(crate) fn check(app: &App, span: &Span) -> Result<(), Rejection> {
+    let limit = app.config.max_span_bytes;
+    if span.payload_bytes() > limit { Err(Rejection::too_large(limit)) } else { Ok(()) }
+}
+
+/// Returns the reason under which a rejection counts.
+pub(crate) const fn reason_of(rejection: &Rejection) -> DropReason {
+    match rejection {
+        Rejection::NotFound => DropReason::Rejected,
+        Rejection::Span { reason, .. } => *reason,
+    }
+}
+
+/// Returns why an all-or-nothing request was not stored: the reason of its first rejected span.
+fn cause_of(outcomes: &[Outcome]) -> DropReason {
+    let rejection = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Rejected(rejection) => Some(reason_of(rejection)),
+        _ => None,
+    });
+    rejection.unwrap_or(DropReason::Rejected)
+}
+
+const fn counted(outcome: &Outcome, cause: DropReason) -> telemetry::Outcome {
+    match outcome {
+        Outcome::Stored | Outcome::Patched(_) => telemetry::Outcome::Stored,
+        Outcome::Superseded => telemetry::Outcome::Superseded,
+        Outcome::Rejected(rejection) => telemetry::Outcome::Rejected(reason_of(rejection)),
+        Outcome::NotStored => telemetry::Outcome::Rejected(cause),
+    }
+}

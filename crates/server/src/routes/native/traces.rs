@@ -1,0 +1,200 @@
+//! `GET /api/traces`, `GET /api/traces/{trace_id}`, `GET /api/spans/{trace_id}/{span_id}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use endspan_model::{SpanId, TraceId};
+use endspan_store::TraceQuery;
+use http::request::Parts;
+use http::{Request, StatusCode};
+use utoipa::{IntoParams, ToSchema};
+
+use super::encode::{ReadSpan, ReadTrace, push_list, push_optional, push_span, push_summary, push_text};
+use super::refusal::{ReadError, refuse};
+use crate::account::selected_account;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::reply;
+use crate::routes::{observed, schema, segment};
+use crate::telemetry::Route;
+use crate::text::{query_pairs, whole_number};
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: i64 = 1000;
+
+/// The query of `GET /api/traces`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents a query that is read by hand")]
+pub(super) struct TracesParameters {
+    /// Traces on a page.
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    after: Option<String>,
+}
+
+/// A page of traces.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents a body that is written by hand")]
+pub(super) struct TracesPage {
+    traces: Vec<ReadTrace>,
+    /// Give it as `after` to get the next page; null at the end.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// Lists traces, newest first.
+#[utoipa::path(
+    get, path = "/api/traces", tag = "read", operation_id = "list_traces",
+    params(TracesParameters, schema::AccountHeader),
+    responses(
+        (status = 200, description = "The page", body = TracesPage),
+        (status = 422, description = "A parameter is malformed", body = ReadError),
+        (status = 503, description = "The store is not available", body = ReadError),
+    )
+)]
+pub(super) async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    observed(&app, Route::NativeTraces, async {
+        find_page(&app, &parts).await.unwrap_or_else(|problem| refuse(&problem))
+    })
+    .await
+}
+
+async fn find_page(app: &App, parts: &Parts) -> Result<Response, Problem> {
+    let account = selected_account(&parts.headers)?;
+    let mut query = TraceQuery { limit: DEFAULT_LIMIT, after: None };
+    for (name, value) in query_pairs(parts.uri.query()) {
+        match name.as_ref() {
+            "limit" => {
+                let value = value.map_err(|error| Problem::query("limit", error.to_string()))?;
+                let limit = whole_number(&value).filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                query.limit = limit
+                    .and_then(|limit| u32::try_from(limit).ok())
+                    .ok_or_else(|| Problem::query("limit", "expected a whole number from 1 to 1000"))?;
+            }
+            "after" => {
+                let value = value.map_err(|error| Problem::query("after", error.to_string()))?;
+                query.after = (!value.is_empty()).then(|| value.into_owned());
+            }
+            _ => {}
+        }
+    }
+    let page = app.store.list_traces(account.as_ref(), &query).await?;
+    let mut answer = b"{\"traces\":".to_vec();
+    push_list(&mut answer, &page.traces, push_summary);
+    push_optional(&mut answer, b",\"next\":", page.next.as_deref());
+    answer.push(b'}');
+    Ok(reply::json(StatusCode::OK, answer))
+}
+
+/// The query of `GET /api/traces/{trace_id}`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents a query that is read by hand")]
+pub(super) struct PayloadsParameter {
+    /// Whether spans come with input, output, metadata, expected and otel.
+    #[param(default = false)]
+    payloads: Option<bool>,
+}
+
+/// A trace's id in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "documents a path that is read by hand")]
+pub(super) struct TraceIdPath {
+    /// The trace's id, percent-encoded; `%2F` is a slash.
+    trace_id: String,
+}
+
+/// A whole trace.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents a body that is written by hand")]
+pub(super) struct Trace {
+    trace_id: String,
+    /// By start, then id.
+    spans: Vec<ReadSpan>,
+}
+
+/// Returns `payloads=true|false` of a query.
+pub(super) fn payloads(query: Option<&str>) -> Result<bool, Problem> {
+    let mut payloads = false;
+    for (_, value) in query_pairs(query).filter(|(name, _)| name == "payloads") {
+        payloads = match value.as_deref() {
+            Ok("true" | "1") => true,
+            Ok("false" | "0" | "") => false,
+            _ => return Err(Problem::query("payloads", "expected true or false")),
+        };
+    }
+    Ok(payloads)
+}
+
+/// Returns every span of a trace.
+#[utoipa::path(
+    get, path = "/api/traces/{trace_id}", tag = "read", operation_id = "get_trace",
+    params(TraceIdPath, PayloadsParameter, schema::AccountHeader),
+    responses(
+        (status = 200, description = "The trace", body = Trace),
+        (status = 404, description = "There is no such trace", body = ReadError),
+        (status = 422, description = "A parameter is malformed", body = ReadError),
+        (status = 503, description = "The store is not available", body = ReadError),
+    )
+)]
+pub(super) async fn get(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    observed(&app, Route::NativeTrace, async {
+        find_trace(&app, &parts).await.unwrap_or_else(|problem| refuse(&problem))
+    })
+    .await
+}
+
+async fn find_trace(app: &App, parts: &Parts) -> Result<Response, Problem> {
+    let id = segment::last(parts.uri.path(), "trace_id")?;
+    let payloads = payloads(parts.uri.query())?;
+    let account = selected_account(&parts.headers)?;
+    let spans = app.store.read_trace(account.as_ref(), &TraceId::from(id.as_str()), payloads).await?;
+    if spans.is_empty() {
+        return Err(Problem::NotFound { id });
+    }
+    let sizes = spans.iter().map(|stored| stored.span.size_bytes() + 256);
+    let mut answer = Vec::with_capacity(sizes.sum());
+    push_text(&mut answer, b"{\"trace_id\":", &id);
+    answer.extend_from_slice(b",\"spans\":");
+    push_list(&mut answer, &spans, |out, stored| push_span(out, stored, payloads));
+    answer.push(b'}');
+    Ok(reply::json(StatusCode::OK, answer))
+}
+
+/// Returns one span with its payloads.
+#[utoipa::path(
+    get, path = "/api/spans/{trace_id}/{span_id}", tag = "read", operation_id = "get_span",
+    params(TraceIdPath, schema::SpanIdPath, schema::AccountHeader),
+    responses(
+        (status = 200, description = "The span", body = ReadSpan),
+        (status = 404, description = "There is no such span", body = ReadError),
+        (status = 422, description = "An id is malformed", body = ReadError),
+        (status = 503, description = "The store is not available", body = ReadError),
+    )
+)]
+pub(super) async fn get_span(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    observed(&app, Route::NativeSpan, async {
+        find_span(&app, &parts).await.unwrap_or_else(|problem| refuse(&problem))
+    })
+    .await
+}
+
+async fn find_span(app: &App, parts: &Parts) -> Result<Response, Problem> {
+    let trace_id = segment::last_but_one(parts.uri.path(), "trace_id")?;
+    let id = segment::last(parts.uri.path(), "span_id")?;
+    let account = selected_account(&parts.headers)?;
+    let (trace_id, span_id) = (TraceId::from(trace_id), SpanId::from(id.as_str()));
+    let found = app.store.find_span_in_trace(account.as_ref(), &trace_id, &span_id).await?;
+    let Some(stored) = found else { return Err(Problem::NotFound { id }) };
+    let mut answer = Vec::with_capacity(stored.span.size_bytes() + 256);
+    push_span(&mut answer, &stored, true);
+    Ok(reply::json(StatusCode::OK, answer))
+}

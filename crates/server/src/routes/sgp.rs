@@ -1,0 +1,25 @@
+//! The SGP v5 spans API (`sgp-api`).
+
+mod batch;
+mod refusal;
+mod single;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::ingest::Mode;
+
+/// One bad span fails the request, and parents are checked (`sgp-api` section 4).
+const MODE: Mode = Mode { all_or_nothing: true, check_parents: true };
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(single::create))
+        .routes(routes!(single::get, single::patch))
+        .routes(routes!(batch::insert, batch::upsert))
+        // A span may be called "batch".
+        .route("/v5/spans/batch", axum::routing::get(single::get).patch(single::patch))
+}

@@ -1,0 +1,282 @@
+//! Careless, hostile and unlucky clients, and a store that fails.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use endspan_server::Config;
+use endspan_store::StoreError;
+use endspan_store::memory::MemoryStore;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::Harness;
+use crate::scripted_store::ScriptedStore;
+
+const SPAN: &str = r#"{"id":"a","trace_id":"t","name":"n","start_time":0}"#;
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn with(config: Config) -> Harness {
+    Harness::with(config, Arc::new(MemoryStore::new())).await
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    zstd::encode_all(text, 1).unwrap()
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_read() {
+    let server = Harness::start().await;
+    let big = json!({"id": "b", "trace_id": "t", "name": "n", "start_time": 0, "input": {"text": "x".repeat(300_000)}});
+    for (index, (encoding, body)) in [
+        ("gzip", gzip(SPAN.as_bytes())),
+        ("zstd", zstd(SPAN.replace("\"a\"", "\"z\"").as_bytes())),
+        ("gzip", gzip(big.to_string().as_bytes())),
+        ("identity", SPAN.replace("\"a\"", "\"i\"").into_bytes()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = server.send("POST", "/spans", &[JSON, ("content-encoding", encoding)], body).await;
+        assert_eq!(answer.status, 200, "{index}: {}", answer.text());
+    }
+    assert_eq!(server.get("/spans/b").await.ok()["input"], big["input"]);
+}
+
+#[tokio::test]
+async fn bad_encodings_are_told_apart() {
+    let server = Harness::start().await;
+    let cut = gzip(SPAN.as_bytes());
+    for path in ["/spans", "/v5/spans"] {
+        for (encoding, body, status) in [
+            ("br", SPAN.as_bytes().to_vec(), 415),
+            ("gzip, gzip", gzip(&gzip(SPAN.as_bytes())), 415),
+            ("gzip", SPAN.as_bytes().to_vec(), 400),
+            ("gzip", cut[..cut.len() - 4].to_vec(), 400),
+            ("zstd", gzip(SPAN.as_bytes()), 400),
+        ] {
+            let answer = server.send("POST", path, &[JSON, ("content-encoding", encoding)], body).await;
+            answer.refused(status);
+            assert_eq!(answer.header("accept-encoding").is_some(), status == 415);
+        }
+    }
+    assert_eq!(server.connections_made(), 1);
+}
+
+#[tokio::test]
+async fn bodies_over_the_cap_are_413() {
+    let server = with(Config { max_body_bytes: 1000, ..Config::default() }).await;
+    let text =
+        json!({"trace_id": "t", "name": "n", "start_time": 0, "input": {"t": "x".repeat(2000)}}).to_string();
+    let refused = server.post("/spans", text.clone()).await.refused(413);
+    assert_eq!((&refused["code"], &refused["data"]), (&json!(413), &json!(null)));
+    assert!(refused["message"].as_str().unwrap().contains("1000 bytes"));
+    for (encoding, body) in [("gzip", gzip(text.as_bytes())), ("zstd", zstd(text.as_bytes()))] {
+        assert!(body.len() < 1000);
+        let headers = [JSON, ("content-encoding", encoding)];
+        let refused = server.send("PUT", "/v5/spans/batch", &headers, body).await.refused(413);
+        assert!(refused["detail"].as_str().unwrap().contains("after decompression"), "{refused}");
+    }
+    assert_eq!(server.connections_made(), 1, "a refused body is read away");
+    assert_eq!(server.conservation("agentex").await, [("rejected:too_large".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_chunked_body_over_the_cap_is_413() {
+    let server = with(Config { max_body_bytes: 1000, ..Config::default() }).await;
+    let head = "POST /spans HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    let chunk = format!("1f4\r\n{}\r\n", " ".repeat(500));
+    let answer = server.raw(format!("{head}{}0\r\n\r\n", chunk.repeat(3)).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let small = format!("{head}{:x}\r\n{SPAN}\r\n0\r\n\r\n", SPAN.len());
+    assert!(server.raw(small.as_bytes()).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_span_over_the_cap_costs_only_itself() {
+    let server = with(Config { max_span_bytes: 100, ..Config::default() }).await;
+    let item = |id: &str, length: usize| json!({"id": id, "trace_id": "t", "name": "n", "start_time": 0, "start_timestamp": 0, "input": {"t": "x".repeat(length)}});
+    server.post("/spans", item("a", 100).to_string()).await.refused(413);
+    let batch = json!({"items": [item("a", 10), item("b", 100)]}).to_string();
+    let answer = server.put("/spans/batch", batch.clone()).await.ok();
+    assert_eq!((&answer["stored"], &answer["items"][1]["reason"]), (&json!(1), &json!("too_large")));
+    server.post("/v5/spans", item("c", 100).to_string()).await.refused(413);
+    let refused = server.put("/v5/spans/batch", batch).await.refused(413);
+    assert_eq!(refused["detail"][0]["loc"], json!(["body", "items", 1]));
+    server.conservation("agentex").await;
+    assert_eq!(server.conservation("sgp").await, [("rejected:too_large".to_owned(), 3)]);
+}
+
+#[tokio::test]
+async fn more_requests_than_fit_are_503() {
+    let store = ScriptedStore::new();
+    let server =
+        Harness::with(Config { max_in_flight_requests: 1, ..Config::default() }, store.clone()).await;
+    store.hang();
+    let mut sender = server.connect().await;
+    let request = http::Request::post("/spans")
+        .header("host", "test")
+        .header(JSON.0, JSON.1)
+        .body(http_body_util::Full::new(SPAN.into()))
+        .unwrap();
+    let first = tokio::spawn(async move { sender.send_request(request).await.unwrap().status().as_u16() });
+    store.written().await;
+    for path in ["/spans", "/v5/spans", "/spans/batch"] {
+        let answer = server.post(path, SPAN).await;
+        answer.refused(503);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    store.work();
+    assert_eq!(first.await.unwrap(), 200);
+    server.post("/spans", SPAN).await.refused(400);
+    let outcomes = server.conservation("agentex").await;
+    assert!(outcomes.contains(&("rejected:overloaded".to_owned(), 1)), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn more_bytes_than_fit_are_503() {
+    let server = with(Config { max_in_flight_bytes: 1000, ..Config::default() }).await;
+    let big = format!("{}{SPAN}", " ".repeat(2000));
+    assert_eq!(server.post("/spans", big.clone()).await.header("retry-after"), Some("1"));
+    let headers = [JSON, ("content-encoding", "gzip")];
+    server.send("POST", "/spans", &headers, gzip(big.as_bytes())).await.refused(503);
+    server.post("/spans", SPAN).await.ok();
+    assert_eq!(server.metric("endspan_in_flight_bytes").await, 0);
+}
+
+#[tokio::test]
+async fn sgp_row_33_a_failing_store_is_503_with_retry_after() {
+    let store = ScriptedStore::new();
+    let server = Harness::with_store(store.clone()).await;
+    let sgp = r#"{"id":"a","trace_id":"t","name":"n","start_timestamp":0}"#;
+    for error in [
+        StoreError::Unavailable("/secret/path".to_owned()),
+        StoreError::Overloaded("/secret/path".to_owned()),
+        StoreError::Damaged("/secret/path".to_owned()),
+    ] {
+        store.fail(error);
+        for (method, path, body) in [
+            ("POST", "/spans", SPAN.to_owned()),
+            ("PATCH", "/spans/a", "{}".to_owned()),
+            ("PUT", "/spans/batch", format!("[{SPAN}]")),
+            ("GET", "/spans/a", String::new()),
+            ("GET", "/spans", String::new()),
+            ("POST", "/v5/spans", sgp.to_owned()),
+            ("PUT", "/v5/spans/batch", format!(r#"{{"items":[{sgp}]}}"#)),
+            ("PATCH", "/v5/spans/a", "{}".to_owned()),
+            ("GET", "/v5/spans/a", String::new()),
+            ("GET", "/api/traces", String::new()),
+            ("GET", "/api/traces/t", String::new()),
+            ("GET", "/api/stats", String::new()),
+            ("GET", "/api/tail", String::new()),
+        ] {
+            let answer = server.json(method, path, body).await;
+            answer.refused(503);
+            assert_eq!(answer.header("retry-after"), Some("1"), "{method} {path}");
+            assert!(!answer.text().contains("secret"), "{}", answer.text());
+        }
+    }
+    store.work();
+    server.post("/spans", SPAN).await.ok();
+    assert_eq!(server.connections_made(), 1);
+    let outcomes = server.conservation("sgp").await;
+    assert!(outcomes.contains(&("rejected:store_unavailable".to_owned(), 6)), "{outcomes:?}");
+    assert!(outcomes.contains(&("rejected:overloaded".to_owned(), 3)), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_counted() {
+    let store = ScriptedStore::new();
+    let config = Config { health_timeout: Duration::from_millis(5), ..Config::default() };
+    let server = Harness::with(config, store.clone()).await;
+    store.hang();
+    let mut sender = server.connect().await;
+    let request = http::Request::post("/spans")
+        .header("host", "test")
+        .header(JSON.0, JSON.1)
+        .body(http_body_util::Full::new(SPAN.into()))
+        .unwrap();
+    let pending = tokio::spawn(async move {
+        let _ = sender.send_request(request).await;
+    });
+    store.written().await;
+    pending.abort();
+    let _ = pending.await;
+    let cancelled = "endspan_http_requests_total{route=\"agentex_create\",status=\"cancelled\"}";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while server.metric(cancelled).await == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "the request is never counted");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.conservation("agentex").await, [("unacknowledged".to_owned(), 1)]);
+    store.work();
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_in_time_is_cut() {
+    let server = with(Config { header_timeout: Duration::from_millis(50), ..Config::default() }).await;
+    let answer = server.raw(b"POST /spans HTTP/1.1\r\nhost:").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_in_time_is_408() {
+    let server = with(Config { body_timeout: Duration::from_millis(50), ..Config::default() }).await;
+    let head =
+        "POST /spans HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let answer = server.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    assert_eq!(server.metric("endspan_in_flight_requests").await, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let server = with(Config { write_timeout: Duration::from_millis(50), ..Config::default() }).await;
+    let big = json!({"id": "big", "trace_id": "t", "name": "n", "start_time": 0, "input": {"t": "x".repeat(16_000_000)}});
+    server.post("/spans", big.to_string()).await.ok();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /spans/big HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while server.metric("endspan_connections").await > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "the connection stays");
+        tokio::task::yield_now().await;
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.len() < 16_000_000);
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_refused() {
+    let server = with(Config { max_connections: 1, ..Config::default() }).await;
+    server.get("/healthz").await.ok();
+    let answer = server.raw(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(server.metric("endspan_connections_refused_total").await, 1);
+}
+
+#[tokio::test]
+async fn broken_requests_do_not_break_the_server() {
+    let server = Harness::start().await;
+    for bytes in [
+        &b"\x00\x01\x02\r\n\r\n"[..],
+        b"GET /spans\xff HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n",
+        b"GET /spans/a\x00b HTTP/1.1\r\nhost: t\r\n\r\n",
+        b"POST /spans HTTP/1.1\r\nhost: t\r\ncontent-length: -1\r\n\r\n",
+        b"POST /spans HTTP/1.1\r\nhost: t\r\ncontent-length: 99999999999999999999\r\n\r\n",
+    ] {
+        let answer = server.raw(bytes).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let many = format!("GET /spans HTTP/1.1\r\nhost: t\r\n{}\r\n", "x: y\r\n".repeat(200));
+    assert!(server.raw(many.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+    server.get("/healthz").await.ok();
+}

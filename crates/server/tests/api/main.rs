@@ -1,0 +1,12 @@
+//! The HTTP contract, row by row, over a real socket and on every store engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
+
+mod agentex_batch;
+mod agentex_list;
+mod agentex_patch;
+mod agentex_write;
+mod harness;
+mod limits;
+mod operations;
+mod scripted_store;
+mod sgp;
