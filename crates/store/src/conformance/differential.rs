@@ -196,9 +196,10 @@ async fn compare(mut subject: Box<dyn Subject>, steps: Vec<Step>) -> Result<(), 
                 subject.reopen().await;
             }
         }
-        compare_reads(&model, &*subject.store()).await?;
+        compare_traces(&model, &*subject.store(), None).await?;
+        compare_change_pages(&model, &*subject.store(), None).await?;
     }
-    Ok(())
+    compare_reads(&model, &*subject.store()).await
 }
 
 async fn compare_reads(model: &MemoryStore, engine: &dyn SpanStore) -> Result<(), String> {

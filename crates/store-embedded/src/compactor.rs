@@ -1,0 +1,278 @@
+//! Merges small blocks into large ones grouped by trace, and drops the payloads of replaced versions.
+//!
+//! Single-span commits make blocks of a few spans, which compress badly. The compactor takes a stretch of such
+//! blocks, sorts their live records by trace, compresses them together, and hands the writer one new block at a
+//! time to swap in: a row moves only if it still points where the compactor found it. The old blocks go
+//! with the last swap; a crash before that leaves them with nothing live in them, for the next run to drop.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::oneshot;
+
+use crate::{
+    block::{BlockBuilder, Compressor, Decompressor, FULL_BYTES, FULL_SPANS},
+    error::{EngineError, Result},
+    queue::WriteQueue,
+    readers::Reading,
+    readers::in_snapshot,
+    row::Place,
+    shared::Shared,
+    writer::Job,
+};
+
+/// Content that one run takes in: enough to find the traces that were active together.
+const RUN_BYTES: i64 = 8 * FULL_BYTES as i64;
+/// Blocks that one run takes in.
+const RUN_BLOCKS: i64 = 4096;
+/// Waiting content that makes a run worth its while while the store is busy.
+const WORTHWHILE_BYTES: i64 = 4 * FULL_BYTES as i64;
+/// Waiting blocks that make a run worth its while when nothing else happens.
+const WORTHWHILE_BLOCKS: i64 = 16;
+/// How often the compactor looks for work.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// What the writer swaps in one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Swap {
+    pub(crate) block: Option<NewBlock>,
+    /// Blocks that nothing points to after this.
+    pub(crate) drained: Vec<i64>,
+}
+
+/// A block that takes over records of others.
+#[derive(Debug)]
+pub(crate) struct NewBlock {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) content_bytes: i64,
+    pub(crate) settled: bool,
+    pub(crate) records: Vec<MovedRecord>,
+}
+
+/// A record on its way into a new block.
+#[derive(Debug)]
+pub(crate) struct MovedRecord {
+    pub(crate) sequence: i64,
+    pub(crate) from: Place,
+    pub(crate) offset: i64,
+    pub(crate) bytes: i64,
+}
+
+/// The compactor's clock and switch.
+#[derive(Debug, Default)]
+pub(crate) struct CompactorSwitch {
+    is_closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl CompactorSwitch {
+    pub(crate) fn close(&self) {
+        *self.is_closed.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits; returns `false` when closed.
+    fn wait(&self, time: Duration) -> bool {
+        let mut is_closed = self.is_closed.lock();
+        if !*is_closed {
+            self.changed.wait_for(&mut is_closed, time);
+        }
+        !*is_closed
+    }
+}
+
+/// Runs until the switch is closed.
+pub(crate) fn run(
+    connection: &Connection,
+    shared: &Arc<Shared>,
+    queue: &WriteQueue<Job>,
+    switch: &CompactorSwitch,
+) {
+    let mut compactor = match Compactor::new(connection, shared, queue) {
+        Ok(compactor) => compactor,
+        Err(error) => {
+            tracing::error!(%error, "the compactor could not start");
+            return;
+        }
+    };
+    let mut pause = INTERVAL;
+    let mut seen = shared.latest();
+    while switch.wait(pause) {
+        let latest = shared.latest();
+        let is_quiet = latest == seen;
+        seen = latest;
+        let started = Instant::now();
+        pause = match compactor.step(is_quiet) {
+            // While writes are waiting, the compactor takes a third of a core at most.
+            Ok(true) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
+            Ok(true) => Duration::ZERO,
+            Ok(false) => INTERVAL,
+            Err(EngineError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "compaction failed");
+                INTERVAL * 20
+            }
+        };
+    }
+}
+
+/// Compacts everything that waits, whether it is worth its while or not.
+pub(crate) fn run_once(connection: &Connection, shared: &Arc<Shared>, queue: &WriteQueue<Job>) -> Result<()> {
+    let mut compactor = Compactor::new(connection, shared, queue)?;
+    compactor.is_eager = true;
+    // What is left after a run may be one small block, which another run would only copy.
+    while compactor.step(true)? && compactor.made_progress {}
+    Ok(())
+}
+
+struct Compactor<'a> {
+    connection: &'a Connection,
+    shared: &'a Shared,
+    queue: &'a WriteQueue<Job>,
+    compressor: Compressor,
+    decompressor: Decompressor,
+    is_eager: bool,
+    made_progress: bool,
+}
+
+/// A live record of an old block.
+struct LiveRecord {
+    trace_key: i64,
+    sequence: i64,
+    from: Place,
+    payload_bytes: i64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Compactor<'a> {
+    fn new(connection: &'a Connection, shared: &'a Shared, queue: &'a WriteQueue<Job>) -> Result<Self> {
+        Ok(Self {
+            connection,
+            shared,
+            queue,
+            compressor: Compressor::new(1)?,
+            decompressor: Decompressor::new()?,
+            is_eager: false,
+            made_progress: false,
+        })
+    }
+
+    /// Does one run if there is enough to do. Returns whether it did.
+    fn step(&mut self, is_quiet: bool) -> Result<bool> {
+        let (connection, shared, is_eager) = (self.connection, self.shared, self.is_eager);
+        let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
+        let gathered = in_snapshot(&mut reading, |reading| gather(reading, is_quiet, is_eager))?;
+        let Some((mut records, drained)) = gathered else { return Ok(false) };
+        records.sort_by_key(|record| (record.trace_key, record.sequence));
+        let old_blocks = drained.len();
+        let new_blocks = self.hand_over(records, drained)?;
+        self.made_progress = new_blocks < old_blocks;
+        Ok(true)
+    }
+
+    /// Packs records into new blocks and has the writer swap them in. Returns how many there were.
+    fn hand_over(&mut self, records: Vec<LiveRecord>, drained: Vec<i64>) -> Result<usize> {
+        let mut builder = BlockBuilder::default();
+        let mut moved = Vec::new();
+        let mut blocks = 0;
+        for record in records {
+            if builder.is_full() || builder.lacks_room_for(record.bytes.len()) {
+                self.swap(&mut builder, std::mem::take(&mut moved), Vec::new())?;
+                blocks += 1;
+            }
+            let offset = builder.push_record(&record.bytes) as i64;
+            let (sequence, from, bytes) = (record.sequence, record.from, record.payload_bytes);
+            moved.push(MovedRecord { sequence, from, offset, bytes });
+        }
+        blocks += usize::from(!builder.is_empty());
+        self.swap(&mut builder, moved, drained)?;
+        Ok(blocks)
+    }
+
+    fn swap(
+        &mut self,
+        builder: &mut BlockBuilder,
+        records: Vec<MovedRecord>,
+        drained: Vec<i64>,
+    ) -> Result<()> {
+        let mut swap = Swap { block: None, drained };
+        if !builder.is_empty() {
+            swap.block = Some(NewBlock {
+                frame: self.compressor.compress(builder)?,
+                content_bytes: builder.content_bytes() as i64,
+                settled: builder.content_bytes() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2,
+                records,
+            });
+        }
+        builder.clear();
+        let (reply, answer) = oneshot::channel();
+        self.queue.push_job(Job::Swap(Box::new(swap), reply)).map_err(|_| EngineError::Closed)?;
+        match answer.blocking_recv() {
+            Ok(true) => Ok(()),
+            // The old blocks stay, and a later run finds them.
+            Ok(false) => Err(EngineError::damaged("the writer could not swap blocks")),
+            Err(_) => Err(EngineError::Closed),
+        }
+    }
+}
+
+/// Reads the live records of a stretch of waiting blocks, with the keys of these blocks; `None` when there is
+/// too little to do.
+fn gather(
+    reading: &mut Reading<'_>,
+    is_quiet: bool,
+    is_eager: bool,
+) -> Result<Option<(Vec<LiveRecord>, Vec<i64>)>> {
+    let mut waiting = reading.connection.prepare_cached(
+        "SELECT block_key, raw_bytes - dead_bytes FROM block_figures INDEXED BY blocks_unsettled \
+         WHERE settled = 0 ORDER BY block_key LIMIT ?1",
+    )?;
+    let mut rows = waiting.query([RUN_BLOCKS])?;
+    let (mut keys, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        keys.push(row.get::<_, i64>(0)?);
+        bytes += row.get::<_, i64>(1)?.max(0);
+        if bytes >= RUN_BYTES {
+            break;
+        }
+    }
+    let count = keys.len() as i64;
+    let is_worthwhile = bytes >= WORTHWHILE_BYTES
+        || count >= RUN_BLOCKS / 4
+        || (is_quiet && count >= WORTHWHILE_BLOCKS)
+        || (is_eager && count > 0);
+    if !is_worthwhile {
+        return Ok(None);
+    }
+    let mut records = Vec::new();
+    let mut frames = reading.connection.prepare_cached("SELECT frame FROM blocks WHERE block_key = ?1")?;
+    let mut spans = reading.connection.prepare_cached(
+        "SELECT block_key, block_offset, trace_key, payload_bytes FROM spans WHERE sequence = ?1",
+    )?;
+    for key in &keys {
+        let missing = || EngineError::damaged(format!("block {key} is not there"));
+        let mut rows = frames.query([key])?;
+        let row = rows.next()?.ok_or_else(missing)?;
+        let frame = row.get_ref(0)?.as_blob().map_err(|_| missing())?;
+        let block = reading.decompressor.decompress(*key, frame)?;
+        for record in block.records() {
+            let (offset, record) = record?;
+            let from = Place { block_key: *key, offset: offset as i64 };
+            let found = spans.query_row([record.sequence], |row| {
+                let place = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?);
+                Ok((place, row.get(2)?, row.get(3)?))
+            });
+            if let Some((place, trace_key, payload_bytes)) = found.optional()?
+                && place == (Some(from.block_key), Some(from.offset))
+            {
+                let bytes = record.bytes.to_vec();
+                records.push(LiveRecord { trace_key, sequence: record.sequence, from, payload_bytes, bytes });
+            }
+        }
+    }
+    Ok(Some((records, keys)))
+}

@@ -1,0 +1,148 @@
+//! Span rows: which columns there are, and how a row reads as a span.
+
+use endspan_model::{Span, SpanId, SpanType, Status, Timestamp};
+use rusqlite::Row;
+
+use crate::{
+    compact_id::StoredId,
+    error::{EngineError, Result},
+};
+
+/// What the writer must know of a stored span to decide about a new version of it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredRow {
+    pub(crate) sequence: i64,
+    /// The position of the latest write.
+    pub(crate) version: i64,
+    pub(crate) account_key: i64,
+    pub(crate) trace_key: i64,
+    pub(crate) id: SpanId,
+    pub(crate) task_id: Option<String>,
+    pub(crate) facts: Facts,
+    pub(crate) place: Option<Place>,
+    pub(crate) payload_bytes: i64,
+}
+
+/// What a span contributes to the summary of its trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Option<Timestamp>,
+    pub(crate) is_error: bool,
+    pub(crate) has_parent: bool,
+}
+
+/// Where a span's payloads are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) block_key: i64,
+    pub(crate) offset: i64,
+}
+
+/// The columns that [`read_stored_row`] reads, in its order.
+pub(crate) const STORED_ROW: &str = "sequence, version, account_key, trace_key, id, start_micros, start_nanos, \
+     duration_micros, end_nanos, status, parent_id IS NOT NULL, block_key, block_offset, payload_bytes, task_id";
+
+pub(crate) fn read_stored_row(row: &Row<'_>) -> Result<StoredRow> {
+    let sequence = row.get(0)?;
+    let (start, end) = read_times(row, 5)?;
+    Ok(StoredRow {
+        sequence,
+        version: row.get::<_, Option<i64>>(1)?.unwrap_or(sequence),
+        account_key: row.get(2)?,
+        trace_key: row.get(3)?,
+        id: SpanId::from(row.get::<_, StoredId>(4)?.0),
+        task_id: read_id(row, 14)?,
+        facts: Facts {
+            start,
+            end,
+            is_error: read_status(row, 9)? == Some(Status::Error),
+            has_parent: row.get(10)?,
+        },
+        place: read_place(row, 11)?,
+        payload_bytes: row.get(13)?,
+    })
+}
+
+/// Reads `start_micros, start_nanos, duration_micros, end_nanos` beginning at a column.
+pub(crate) fn read_times(row: &Row<'_>, at: usize) -> Result<(Timestamp, Option<Timestamp>)> {
+    let micros: i64 = row.get(at)?;
+    let start = timestamp(micros, row.get(at + 1)?)?;
+    let end = match row.get::<_, Option<i64>>(at + 2)? {
+        Some(duration) => Some(timestamp(micros.saturating_add(duration), row.get(at + 3)?)?),
+        None => None,
+    };
+    Ok((start, end))
+}
+
+pub(crate) fn timestamp(micros: i64, nanos: u16) -> Result<Timestamp> {
+    Timestamp::from_parts(micros, nanos)
+        .ok_or_else(|| EngineError::damaged("a row holds a time out of range"))
+}
+
+pub(crate) fn read_status(row: &Row<'_>, at: usize) -> Result<Option<Status>> {
+    let known =
+        |code| Status::from_code(code).ok_or_else(|| EngineError::damaged("a row holds an unknown status"));
+    row.get::<_, Option<u8>>(at)?.map(known).transpose()
+}
+
+pub(crate) fn read_type(row: &Row<'_>, at: usize) -> Result<Option<SpanType>> {
+    let known =
+        |code| SpanType::from_code(code).ok_or_else(|| EngineError::damaged("a row holds an unknown type"));
+    row.get::<_, Option<u8>>(at)?.map(known).transpose()
+}
+
+pub(crate) fn read_place(row: &Row<'_>, at: usize) -> Result<Option<Place>> {
+    Ok(match row.get(at)? {
+        Some(block_key) => Some(Place { block_key, offset: row.get(at + 1)? }),
+        None => None,
+    })
+}
+
+pub(crate) fn read_id(row: &Row<'_>, at: usize) -> Result<Option<String>> {
+    Ok(row.get::<_, Option<StoredId>>(at)?.map(|id| id.0))
+}
+
+/// The columns that [`read_span_row`] reads, in its order.
+pub(crate) const SPAN_ROW: &str = "sequence, version, account_key, trace_key, id, parent_id, name, start_micros, \
+     start_nanos, duration_micros, end_nanos, status, type, task_id, group_id, application_variant_id, \
+     application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset";
+
+/// A row on its way to becoming a span: the trace is still a key, and the payloads are elsewhere.
+#[derive(Debug)]
+pub(crate) struct SpanRow {
+    pub(crate) sequence: i64,
+    pub(crate) version: i64,
+    pub(crate) account_key: i64,
+    pub(crate) trace_key: i64,
+    /// The span with an empty trace id and no payloads.
+    pub(crate) span: Span,
+    pub(crate) place: Option<Place>,
+}
+
+pub(crate) fn read_span_row(row: &Row<'_>) -> Result<SpanRow> {
+    let sequence = row.get(0)?;
+    let id: StoredId = row.get(4)?;
+    let (start_time, end_time) = read_times(row, 7)?;
+    let span = Span {
+        parent_id: read_id(row, 5)?.map(SpanId::from),
+        end_time,
+        status: read_status(row, 11)?,
+        span_type: read_type(row, 12)?,
+        task_id: read_id(row, 13)?,
+        group_id: read_id(row, 14)?,
+        application_variant_id: read_id(row, 15)?,
+        application_interaction_id: read_id(row, 16)?,
+        obs_trace_id: read_id(row, 17)?,
+        obs_span_id: read_id(row, 18)?,
+        ..Span::new("", id.0, row.get::<_, String>(6)?, start_time)
+    };
+    Ok(SpanRow {
+        sequence,
+        version: row.get::<_, Option<i64>>(1)?.unwrap_or(sequence),
+        account_key: row.get(2)?,
+        trace_key: row.get(3)?,
+        span,
+        place: read_place(row, 19)?,
+    })
+}

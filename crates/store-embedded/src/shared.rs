@@ -1,0 +1,125 @@
+//! What the threads of one store share.
+
+use std::{
+    collections::HashMap,
+    hash::Hasher as _,
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use endspan_model::AccountId;
+use parking_lot::{Mutex, RwLock};
+use siphasher::sip::SipHasher13;
+
+use crate::{Options, id_index::IdBuffer};
+
+/// What the threads of one store share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) path: std::path::PathBuf,
+    pub(crate) keyed: KeyedHash,
+    pub(crate) accounts: RwLock<Accounts>,
+    pub(crate) ids: IdBuffer,
+    /// The position of the latest durable write.
+    latest: AtomicI64,
+    /// Why the latest commit failed, while it is the latest.
+    failure: Mutex<Option<String>>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: Options,
+        path: std::path::PathBuf,
+        keyed: KeyedHash,
+        accounts: Accounts,
+        latest: i64,
+    ) -> Self {
+        Self {
+            options,
+            path,
+            keyed,
+            accounts: RwLock::new(accounts),
+            ids: IdBuffer::default(),
+            latest: AtomicI64::new(latest),
+            failure: Mutex::new(None),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn latest(&self) -> i64 {
+        self.latest.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn advance(&self, version: i64) {
+        self.latest.fetch_max(version, Ordering::AcqRel);
+    }
+
+    pub(crate) fn set_failure(&self, failure: Option<String>) {
+        *self.failure.lock() = failure;
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// Hashes ids under the file's own key, so that nobody can choose ids that collide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedHash([u8; 16]);
+
+impl KeyedHash {
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn hash(self, account_key: i64, id: &str) -> i64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(&account_key.to_le_bytes());
+        hasher.write(id.as_bytes());
+        hasher.finish() as i64
+    }
+}
+
+/// Shortens a hash to what the index within a trace holds.
+pub(crate) fn short_hash(hash: i64) -> i64 {
+    (hash as u64 >> 33) as i64
+}
+
+/// The accounts and their keys. There are few, and they are never deleted.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts {
+    keys: HashMap<AccountId, i64>,
+    names: HashMap<i64, AccountId>,
+}
+
+impl Accounts {
+    pub(crate) fn insert(&mut self, key: i64, account: AccountId) {
+        self.keys.insert(account.clone(), key);
+        self.names.insert(key, account);
+    }
+
+    pub(crate) fn key(&self, account: &AccountId) -> Option<i64> {
+        self.keys.get(account).copied()
+    }
+
+    pub(crate) fn name(&self, key: i64) -> Option<&AccountId> {
+        self.names.get(&key)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = i64> {
+        self.names.keys().copied()
+    }
+
+    pub(crate) fn next_key(&self) -> i64 {
+        self.names.keys().max().map_or(1, |key| key + 1)
+    }
+}

@@ -1,0 +1,607 @@
+//! Brings a group to disk: blocks, rows, summaries and positions in one transaction.
+
+use std::{collections::HashMap, sync::Arc};
+
+use endspan_model::{AccountId, Span, Timestamp};
+use rusqlite::{Connection, Statement, params};
+
+use super::{
+    group::{Entry, Group, State},
+    lookup::Lookup,
+    traces::{Trace, TraceTable},
+};
+use crate::{
+    block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
+    compact_id::CompactId,
+    compactor::Swap,
+    error::Result,
+    row::{Facts, Place, StoredRow},
+    shared::{Shared, short_hash},
+};
+
+/// A block that loses more than this share of its content is compacted again.
+const DEAD_SHARE: i64 = 3;
+
+/// Prepared writes of the writer's connection.
+pub(crate) struct Committer<'c> {
+    connection: &'c Connection,
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    insert_account: Statement<'c>,
+    insert_block: Statement<'c>,
+    insert_figures: Statement<'c>,
+    count_dead: Statement<'c>,
+    insert_span: Statement<'c>,
+    update_span: Statement<'c>,
+    update_span_and_keys: Statement<'c>,
+    insert_rewrite: Statement<'c>,
+    delete_rewrite: Statement<'c>,
+    insert_trace: Statement<'c>,
+    update_trace: Statement<'c>,
+    update_trace_and_start: Statement<'c>,
+    delete_trace: Statement<'c>,
+    insert_id: Statement<'c>,
+    set_watermark: Statement<'c>,
+    move_payload: Statement<'c>,
+    delete_block: Statement<'c>,
+    delete_figures: Statement<'c>,
+    compressor: Compressor,
+    builder: BlockBuilder,
+    next_block: i64,
+    folding: Option<Folding>,
+}
+
+/// Frozen entries of the id buffer on their way into the tree.
+struct Folding {
+    entries: Arc<Vec<(i64, i64)>>,
+    done: usize,
+    watermark: i64,
+}
+
+impl<'c> Committer<'c> {
+    pub(crate) fn prepare(connection: &'c Connection, next_block: i64) -> Result<Self> {
+        Ok(Self {
+            connection,
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            commit: connection.prepare("COMMIT")?,
+            insert_account: connection.prepare("INSERT INTO accounts (account_key, account) VALUES (?1, ?2)")?,
+            insert_block: connection.prepare("INSERT INTO blocks (block_key, frame) VALUES (?1, ?2)")?,
+            insert_figures: connection.prepare(
+                "INSERT INTO block_figures (block_key, settled, spans, raw_bytes, stored_bytes, dead_spans, dead_bytes) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?,
+            count_dead: connection.prepare(&format!(
+                "UPDATE block_figures SET dead_spans = dead_spans + ?2, dead_bytes = dead_bytes + ?3, \
+                 settled = settled AND (dead_bytes + ?3) * {DEAD_SHARE} < raw_bytes AND dead_spans + ?2 < spans \
+                 WHERE block_key = ?1"
+            ))?,
+            insert_span: connection.prepare(
+                "INSERT INTO spans (sequence, account_key, trace_key, id_hash, id, parent_id, name, start_micros, \
+                 start_nanos, duration_micros, end_nanos, status, type, task_id, group_id, application_variant_id, \
+                 application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+                 ?21, ?22)",
+            )?,
+            // Leaves every indexed column alone, so that no index is touched.
+            update_span: connection.prepare(
+                "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
+                 end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
+                 application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
+                 block_offset = ?16, payload_bytes = ?17 WHERE sequence = ?1",
+            )?,
+            update_span_and_keys: connection.prepare(
+                "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
+                 end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
+                 application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
+                 block_offset = ?16, payload_bytes = ?17, trace_key = ?18, start_micros = ?19, task_id = ?20 \
+                 WHERE sequence = ?1",
+            )?,
+            insert_rewrite: connection.prepare("INSERT INTO rewrites (version, sequence) VALUES (?1, ?2)")?,
+            delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
+            insert_trace: connection.prepare(
+                "INSERT INTO traces (trace_key, account_key, trace_hash, trace_id, start_micros, start_nanos, \
+                 end_micros, end_nanos, span_count, open_count, error_count, head) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?,
+            update_trace: connection.prepare(
+                "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
+                 error_count = ?6, head = ?7 WHERE trace_key = ?1",
+            )?,
+            update_trace_and_start: connection.prepare(
+                "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
+                 error_count = ?6, head = ?7, start_micros = ?8, start_nanos = ?9 WHERE trace_key = ?1",
+            )?,
+            delete_trace: connection.prepare("DELETE FROM traces WHERE trace_key = ?1")?,
+            insert_id: connection.prepare("INSERT OR IGNORE INTO span_ids (id_hash, sequence) VALUES (?1, ?2)")?,
+            set_watermark: connection.prepare(
+                "INSERT INTO meta (name, value) VALUES ('id_watermark', ?1) \
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )?,
+            move_payload: connection.prepare(
+                "UPDATE spans SET block_key = ?4, block_offset = ?5 \
+                 WHERE sequence = ?1 AND block_key = ?2 AND block_offset = ?3",
+            )?,
+            delete_block: connection.prepare("DELETE FROM blocks WHERE block_key = ?1")?,
+            delete_figures: connection.prepare("DELETE FROM block_figures WHERE block_key = ?1")?,
+            compressor: Compressor::new(1)?,
+            builder: BlockBuilder::default(),
+            next_block,
+            folding: None,
+        })
+    }
+
+    /// Makes everything that the group wrote durable, and visible to readers. On an error nothing of it is.
+    pub(crate) fn commit(&mut self, group: Group<'_, 'c>, shared: &Shared) -> Result<()> {
+        let Group { lookup, traces, mut entries, new_accounts, .. } = group;
+        entries.retain(|entry| matches!(entry.state, State::Written { .. }));
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.begin.execute([])?;
+        let written = self.write(&entries, &new_accounts, lookup, traces, shared);
+        let written = written.and_then(|()| Ok(self.commit.execute([]).map(drop)?));
+        if let Err(error) = written {
+            self.roll_back();
+            return Err(error);
+        }
+        self.release_folded(shared);
+        publish(entries, new_accounts, traces, shared);
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        // Some errors have rolled back already; then this one fails, and that is as good.
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        // Entries that this transaction put into the tree are gone: begin again. They are idempotent.
+        if let Some(folding) = &mut self.folding {
+            folding.done = 0;
+        }
+    }
+
+    fn write(
+        &mut self,
+        entries: &[Entry],
+        new_accounts: &HashMap<AccountId, i64>,
+        lookup: &mut Lookup<'_>,
+        traces: &mut TraceTable,
+        shared: &Shared,
+    ) -> Result<()> {
+        for (account, key) in new_accounts {
+            let is_used =
+                |entry: &Entry| traces.get(entry.trace).is_some_and(|trace| trace.account_key == *key);
+            if entries.iter().any(is_used) {
+                self.insert_account.execute(params![key, account.as_str()])?;
+            }
+        }
+        let places = self.write_blocks(entries)?;
+        self.write_rows(entries, &places, traces)?;
+        self.write_traces(lookup, traces)?;
+        // Twice as fast as entries come in, so that the frozen ones are gone before the next are due.
+        self.fold(shared, (entries.len() * 2).max(64))
+    }
+
+    /// Packs the payloads into blocks, span by span within each trace, and returns where each entry's are.
+    fn write_blocks(&mut self, entries: &[Entry]) -> Result<Vec<Option<Place>>> {
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_by_key(|index| {
+            entries.get(*index).map(|entry| (entry.trace, written(entry).map(|span| span.1)))
+        });
+        let mut places = vec![None; entries.len()];
+        self.builder.clear();
+        for index in order {
+            let Some((entry, (span, version))) =
+                entries.get(index).and_then(|entry| Some((entry, written(entry)?)))
+            else {
+                continue;
+            };
+            if self.builder.is_full() || self.builder.lacks_room_for(span.payload_bytes()) {
+                self.write_block()?;
+            }
+            let sequence = entry.row.as_ref().map_or(version, |row| row.sequence);
+            let offset = self.builder.push(sequence, span);
+            if let (Some(place), Some(offset)) = (places.get_mut(index), offset) {
+                *place = Some(Place { block_key: self.next_block, offset: offset as i64 });
+            }
+        }
+        if !self.builder.is_empty() {
+            self.write_block()?;
+        }
+        Ok(places)
+    }
+
+    fn write_block(&mut self) -> Result<()> {
+        let frame = self.compressor.compress(&self.builder)?;
+        let settled =
+            self.builder.content_bytes() >= FULL_BYTES / 2 || self.builder.spans() >= FULL_SPANS / 2;
+        let key = self.next_block;
+        self.next_block += 1;
+        self.insert_block.execute(params![key, frame])?;
+        let (spans, raw_bytes) = (self.builder.spans() as i64, self.builder.content_bytes() as i64);
+        self.insert_figures.execute(params![key, settled, spans, raw_bytes, frame.len() as i64, 0, 0])?;
+        self.builder.clear();
+        Ok(())
+    }
+
+    fn write_rows(
+        &mut self,
+        entries: &[Entry],
+        places: &[Option<Place>],
+        traces: &mut TraceTable,
+    ) -> Result<()> {
+        let mut order: Vec<(i64, usize)> = Vec::with_capacity(entries.len());
+        order
+            .extend(entries.iter().enumerate().filter_map(|(index, entry)| Some((written(entry)?.1, index))));
+        // New rows go to the end of the table in the order of their sequence.
+        order.sort_unstable();
+        let mut dead: HashMap<i64, (i64, i64)> = HashMap::new();
+        let mut moved_away: Vec<&StoredRow> = Vec::new();
+        for (version, index) in order {
+            let Some((entry, (span, _))) =
+                entries.get(index).and_then(|entry| Some((entry, written(entry)?)))
+            else {
+                continue;
+            };
+            let place = places.get(index).copied().flatten();
+            let facts = facts_of(span);
+            let Some(trace) = traces.get(entry.trace) else { continue };
+            match &entry.row {
+                None => {
+                    self.insert_span(version, trace, entry.hash, span, place)?;
+                    traces.change(entry.trace, version, &entry.id, None, Some(&facts));
+                }
+                Some(row) => {
+                    self.update_span(row, version, trace, span, place)?;
+                    let stays = row.trace_key == trace.key;
+                    let old = stays.then_some(&row.facts);
+                    traces.change(entry.trace, row.sequence, &entry.id, old, Some(&facts));
+                    if !stays {
+                        moved_away.push(row);
+                    }
+                    if let Some(place) = row.place {
+                        let (spans, bytes) = dead.entry(place.block_key).or_default();
+                        *spans += 1;
+                        *bytes += row.payload_bytes;
+                    }
+                }
+            }
+        }
+        for row in moved_away {
+            if let Some(trace) = traces.known_key(row.trace_key) {
+                traces.change(trace, row.sequence, &row.id, Some(&row.facts), None);
+            }
+        }
+        for (block_key, (spans, bytes)) in dead {
+            self.count_dead.execute([block_key, spans, bytes])?;
+        }
+        Ok(())
+    }
+
+    fn insert_span(
+        &mut self,
+        sequence: i64,
+        trace: &Trace,
+        hash: i64,
+        span: &Span,
+        place: Option<Place>,
+    ) -> Result<()> {
+        let (duration_micros, end_nanos) = end_of(span);
+        self.insert_span.execute(params![
+            sequence,
+            trace.account_key,
+            trace.key,
+            short_hash(hash),
+            CompactId::new(span.id.as_str()),
+            span.parent_id.as_ref().map(|id| CompactId::new(id.as_str())),
+            span.name,
+            span.start_time.unix_micros(),
+            span.start_time.subsec_nanos_below_micro(),
+            duration_micros,
+            end_nanos,
+            span.status.map(|status| status.code()),
+            span.span_type.map(|span_type| span_type.code()),
+            compact(&span.task_id),
+            compact(&span.group_id),
+            compact(&span.application_variant_id),
+            compact(&span.application_interaction_id),
+            compact(&span.obs_trace_id),
+            compact(&span.obs_span_id),
+            place.map(|place| place.block_key),
+            place.map(|place| place.offset),
+            span.payload_bytes() as i64,
+        ])?;
+        Ok(())
+    }
+
+    fn update_span(
+        &mut self,
+        row: &StoredRow,
+        version: i64,
+        trace: &Trace,
+        span: &Span,
+        place: Option<Place>,
+    ) -> Result<()> {
+        let keeps_keys = row.trace_key == trace.key
+            && row.facts.start.unix_micros() == span.start_time.unix_micros()
+            && row.task_id == span.task_id;
+        let (duration_micros, end_nanos) = end_of(span);
+        let parent_id = span.parent_id.as_ref().map(|id| CompactId::new(id.as_str()));
+        let start_nanos = span.start_time.subsec_nanos_below_micro();
+        let (status, span_type) = (span.status.map(|one| one.code()), span.span_type.map(|one| one.code()));
+        let (block_key, offset) = (place.map(|place| place.block_key), place.map(|place| place.offset));
+        let payload_bytes = span.payload_bytes() as i64;
+        let group_id = compact(&span.group_id);
+        let variant_id = compact(&span.application_variant_id);
+        let interaction_id = compact(&span.application_interaction_id);
+        let (obs_trace_id, obs_span_id) = (compact(&span.obs_trace_id), compact(&span.obs_span_id));
+        if keeps_keys {
+            self.update_span.execute(params![
+                row.sequence,
+                version,
+                parent_id,
+                span.name,
+                start_nanos,
+                duration_micros,
+                end_nanos,
+                status,
+                span_type,
+                group_id,
+                variant_id,
+                interaction_id,
+                obs_trace_id,
+                obs_span_id,
+                block_key,
+                offset,
+                payload_bytes,
+            ])?;
+        } else {
+            self.update_span_and_keys.execute(params![
+                row.sequence,
+                version,
+                parent_id,
+                span.name,
+                start_nanos,
+                duration_micros,
+                end_nanos,
+                status,
+                span_type,
+                group_id,
+                variant_id,
+                interaction_id,
+                obs_trace_id,
+                obs_span_id,
+                block_key,
+                offset,
+                payload_bytes,
+                trace.key,
+                span.start_time.unix_micros(),
+                compact(&span.task_id),
+            ])?;
+        }
+        if row.version != row.sequence {
+            self.delete_rewrite.execute([row.version])?;
+        }
+        self.insert_rewrite.execute([version, row.sequence])?;
+        Ok(())
+    }
+
+    fn write_traces(&mut self, lookup: &mut Lookup<'_>, traces: &mut TraceTable) -> Result<()> {
+        for index in traces.take_dirty() {
+            let Some(trace) = traces.get_mut(index) else { continue };
+            if trace.must_sum_up {
+                trace.summary = lookup.sum_up(trace.key)?;
+                trace.must_sum_up = false;
+            }
+            let summary = &trace.summary;
+            let Some(head) = &summary.head else {
+                if trace.stored_start.take().is_some() {
+                    self.delete_trace.execute([trace.key])?;
+                }
+                continue;
+            };
+            let end_micros = summary.end.map(Timestamp::unix_micros);
+            let end_nanos = summary.end.map(Timestamp::subsec_nanos_below_micro);
+            let (start_micros, start_nanos) =
+                (summary.start.unix_micros(), summary.start.subsec_nanos_below_micro());
+            match trace.stored_start {
+                None => self.insert_trace.execute(params![
+                    trace.key,
+                    trace.account_key,
+                    trace.hash,
+                    CompactId::new(trace.trace_id.as_str()),
+                    start_micros,
+                    start_nanos,
+                    end_micros,
+                    end_nanos,
+                    summary.span_count,
+                    summary.open_count,
+                    summary.error_count,
+                    head.sequence,
+                ])?,
+                Some(start) if start == summary.start => self.update_trace.execute(params![
+                    trace.key,
+                    end_micros,
+                    end_nanos,
+                    summary.span_count,
+                    summary.open_count,
+                    summary.error_count,
+                    head.sequence,
+                ])?,
+                Some(_) => self.update_trace_and_start.execute(params![
+                    trace.key,
+                    end_micros,
+                    end_nanos,
+                    summary.span_count,
+                    summary.open_count,
+                    summary.error_count,
+                    head.sequence,
+                    start_micros,
+                    start_nanos,
+                ])?,
+            };
+            trace.stored_start = Some(summary.start);
+        }
+        Ok(())
+    }
+
+    /// Puts up to `count` frozen entries of the id buffer into the tree, within the open transaction.
+    fn fold(&mut self, shared: &Shared, count: usize) -> Result<()> {
+        if self.folding.is_none() && shared.ids.active_count() >= shared.options.id_buffer_entries {
+            self.freeze(shared);
+        }
+        let Some(folding) = &mut self.folding else { return Ok(()) };
+        let slice = folding.entries.get(folding.done..).unwrap_or_default();
+        let slice = slice.get(..count).unwrap_or(slice);
+        for (hash, sequence) in slice {
+            self.insert_id.execute([hash, sequence])?;
+        }
+        folding.done += slice.len();
+        if folding.done == folding.entries.len() {
+            self.set_watermark.execute([folding.watermark])?;
+        }
+        Ok(())
+    }
+
+    fn freeze(&mut self, shared: &Shared) {
+        let entries = shared.ids.freeze();
+        let watermark = entries.iter().map(|entry| entry.1).max().unwrap_or(0);
+        self.folding = Some(Folding { entries, done: 0, watermark });
+    }
+
+    /// Forgets what a commit has brought into the tree.
+    fn release_folded(&mut self, shared: &Shared) {
+        if self.folding.take_if(|folding| folding.done == folding.entries.len()).is_some() {
+            shared.ids.release();
+        }
+    }
+
+    /// Puts a slice of the id buffer into the tree in a transaction of its own. Returns whether more is left.
+    pub(crate) fn fold_slice(&mut self, shared: &Shared, count: usize) -> Result<bool> {
+        if self.folding.is_none() {
+            if shared.ids.active_count() == 0 {
+                return Ok(false);
+            }
+            self.freeze(shared);
+        }
+        self.in_transaction(|committer| committer.fold(shared, count))?;
+        self.release_folded(shared);
+        Ok(self.folding.is_some() || shared.ids.active_count() > 0)
+    }
+
+    /// Replaces old blocks, or a part of them, by a new one.
+    pub(crate) fn swap(&mut self, swap: &Swap) -> Result<()> {
+        let block_key = self.next_block;
+        self.next_block += 1;
+        self.in_transaction(|committer| committer.write_swap(swap, block_key))
+    }
+
+    fn write_swap(&mut self, swap: &Swap, block_key: i64) -> Result<()> {
+        if let Some(block) = &swap.block {
+            let (mut dead_spans, mut dead_bytes) = (0, 0);
+            for record in &block.records {
+                let moved = self.move_payload.execute([
+                    record.sequence,
+                    record.from.block_key,
+                    record.from.offset,
+                    block_key,
+                    record.offset,
+                ])?;
+                // The span was replaced while the compactor worked.
+                if moved == 0 {
+                    dead_spans += 1;
+                    dead_bytes += record.bytes;
+                }
+            }
+            self.insert_block.execute(params![block_key, block.frame])?;
+            self.insert_figures.execute(params![
+                block_key,
+                block.settled,
+                block.records.len() as i64,
+                block.content_bytes,
+                block.frame.len() as i64,
+                dead_spans,
+                dead_bytes,
+            ])?;
+        }
+        for old in &swap.drained {
+            self.delete_block.execute([old])?;
+            self.delete_figures.execute([old])?;
+        }
+        Ok(())
+    }
+
+    /// Gives free pages at the end of the file back, a few at a time. Returns whether more are left.
+    pub(crate) fn vacuum_slice(&mut self, pages: u32) -> Result<bool> {
+        let count = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let (free, all) = (count("freelist_count")?, count("page_count")?);
+        // Some free pages are the next writes' room.
+        if free < 1024 || free < all / 8 {
+            return Ok(false);
+        }
+        let mut vacuum = self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut freed = vacuum.query([])?;
+        // Each step frees a page.
+        while freed.next()?.is_some() {}
+        Ok(true)
+    }
+
+    fn in_transaction(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.begin.execute([])?;
+        let done = work(self).and_then(|()| Ok(self.commit.execute([]).map(drop)?));
+        if done.is_err() {
+            self.roll_back();
+        }
+        done
+    }
+}
+
+/// Tells the readers what is durable now.
+fn publish(entries: Vec<Entry>, new_accounts: HashMap<AccountId, i64>, traces: &TraceTable, shared: &Shared) {
+    if !new_accounts.is_empty() {
+        let mut accounts = shared.accounts.write();
+        for (account, key) in new_accounts {
+            let is_used =
+                |entry: &Entry| traces.get(entry.trace).is_some_and(|trace| trace.account_key == key);
+            if entries.iter().any(is_used) {
+                accounts.insert(key, account);
+            }
+        }
+    }
+    let new_ids = entries
+        .iter()
+        .filter(|entry| entry.row.is_none())
+        .filter_map(|entry| Some((entry.hash, written(entry)?.1)));
+    shared.ids.extend(new_ids);
+    if let Some(latest) = entries.iter().filter_map(|entry| Some(written(entry)?.1)).max() {
+        shared.advance(latest);
+    }
+}
+
+fn written(entry: &Entry) -> Option<(&Span, i64)> {
+    match &entry.state {
+        State::Written { span, version } => Some((span, *version)),
+        State::Absent | State::Stored => None,
+    }
+}
+
+fn facts_of(span: &Span) -> Facts {
+    Facts {
+        start: span.start_time,
+        end: span.end_time,
+        is_error: span.status == Some(endspan_model::Status::Error),
+        has_parent: span.parent_id.is_some(),
+    }
+}
+
+fn end_of(span: &Span) -> (Option<i64>, Option<u16>) {
+    let end = span.end_time;
+    (
+        end.map(|end| end.unix_micros() - span.start_time.unix_micros()),
+        end.map(Timestamp::subsec_nanos_below_micro),
+    )
+}
+
+fn compact(text: &Option<String>) -> Option<CompactId<'_>> {
+    text.as_deref().map(CompactId::new)
+}

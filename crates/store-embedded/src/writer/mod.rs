@@ -1,0 +1,196 @@
+//! The one thread that writes.
+//!
+//! It takes whatever is waiting as one group, applies it in memory ([`group`]), brings it to disk in one
+//! transaction ([`commit`]) and answers each caller. Background work comes in small pieces between groups, so
+//! that no write waits long.
+
+mod commit;
+mod group;
+mod lookup;
+mod traces;
+
+use std::{sync::Arc, time::Duration};
+
+use endspan_store::{StoreError, WriteResponse};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use self::{commit::Committer, group::Group, lookup::Lookup, traces::TraceTable};
+use crate::{
+    checkpoint::Checkpoints,
+    compactor::Swap,
+    error::Result,
+    queue::{QueuedWrite, WriteQueue},
+    shared::Shared,
+};
+
+/// How long the writer waits for work before it tidies up.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Entries of the id buffer that go to disk in one piece when there is nothing else to do.
+const FOLD_SLICE: usize = 4096;
+/// Pages that are given back in one piece.
+const VACUUM_SLICE: u32 = 256;
+
+/// Background work that only the writer may do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Replaces blocks. Answers whether that worked.
+    Swap(Box<Swap>, oneshot::Sender<bool>),
+    /// Does all tidying now, then answers.
+    Tidy(oneshot::Sender<()>),
+}
+
+/// Runs until the queue is closed and empty. `ready` learns whether the thread could start.
+pub(crate) fn run(
+    connection: Connection,
+    shared: Arc<Shared>,
+    queue: Arc<WriteQueue<Job>>,
+    checkpoints: Arc<Checkpoints>,
+    ready: std::sync::mpsc::Sender<Result<()>>,
+) {
+    // Whatever ends this thread, nobody may wait for it in vain.
+    let _guard = CloseOnDrop { queue: &queue, shared: &shared };
+    match Writer::new(&connection, &shared, &checkpoints) {
+        Ok(mut writer) => {
+            let _ = ready.send(Ok(()));
+            writer.serve(&queue);
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    }
+}
+
+struct CloseOnDrop<'a> {
+    queue: &'a WriteQueue<Job>,
+    shared: &'a Shared,
+}
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.shared.set_closed();
+        // Dropping the requests drops their reply channels, which tells the callers.
+        while !self.queue.take(Some(Duration::ZERO)).closed {}
+    }
+}
+
+struct Writer<'c> {
+    connection: &'c Connection,
+    shared: &'c Shared,
+    checkpoints: &'c Checkpoints,
+    lookup: Lookup<'c>,
+    committer: Committer<'c>,
+    traces: TraceTable,
+    version: i64,
+}
+
+impl<'c> Writer<'c> {
+    fn new(connection: &'c Connection, shared: &'c Shared, checkpoints: &'c Checkpoints) -> Result<Self> {
+        let next = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        Ok(Self {
+            connection,
+            shared,
+            checkpoints,
+            lookup: Lookup::prepare(connection)?,
+            committer: Committer::prepare(
+                connection,
+                next("SELECT coalesce(max(block_key), 0) + 1 FROM block_figures")?,
+            )?,
+            traces: TraceTable::new(next("SELECT coalesce(max(trace_key), 0) + 1 FROM traces")?),
+            version: shared.latest(),
+        })
+    }
+
+    fn serve(&mut self, queue: &WriteQueue<Job>) {
+        let mut is_tidy = false;
+        loop {
+            let patience = if is_tidy { None } else { Some(PATIENCE) };
+            let work = queue.take(patience);
+            if !work.writes.is_empty() {
+                self.write(work.writes);
+                is_tidy = false;
+            } else if work.job.is_none() && !work.closed {
+                is_tidy = !self.tidy_some();
+            }
+            match work.job {
+                Some(Job::Swap(swap, reply)) => {
+                    let swapped = self.committer.swap(&swap);
+                    if let Err(error) = &swapped {
+                        tracing::warn!(%error, "compaction could not replace blocks");
+                    }
+                    let _ = reply.send(swapped.is_ok());
+                    is_tidy = false;
+                }
+                Some(Job::Tidy(reply)) => {
+                    while self.tidy_some() {}
+                    let _ = reply.send(());
+                }
+                None => {}
+            }
+            self.checkpoints.after_commit(self.connection);
+            if work.closed {
+                while self.tidy_some() {}
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, writes: Vec<QueuedWrite>) {
+        let mut group = Group::new(&mut self.lookup, &mut self.traces, self.shared, self.version);
+        let mut answers = Vec::with_capacity(writes.len());
+        for QueuedWrite { request, reply, .. } in writes {
+            let outcomes = group.apply(request).map_err(|error| {
+                tracing::error!(%error, "a write could not be applied");
+                StoreError::from(error)
+            });
+            answers.push((reply, outcomes));
+        }
+        self.version = group.version;
+        let committed = self.committer.commit(group, self.shared);
+        self.note(&committed);
+        let failure = committed.err().map(StoreError::from);
+        for (reply, outcomes) in answers {
+            let answer = match (&failure, outcomes) {
+                (Some(failure), Ok(_)) => Err(copy(failure)),
+                (_, outcomes) => outcomes.map(|outcomes| WriteResponse { outcomes }),
+            };
+            // A caller that went away does not want its answer.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Remembers for health checks how the latest commit went.
+    fn note(&mut self, committed: &Result<()>) {
+        match committed {
+            Ok(()) => self.shared.set_failure(None),
+            Err(error) => {
+                // Summaries in memory have what the disk has not.
+                self.traces.clear();
+                tracing::error!(%error, "a commit failed; nothing of it is stored");
+                self.shared.set_failure(Some(error.to_string()));
+            }
+        }
+    }
+
+    /// Does one small piece of tidying. Returns whether there may be more.
+    fn tidy_some(&mut self) -> bool {
+        let more = self
+            .committer
+            .fold_slice(self.shared, FOLD_SLICE)
+            .and_then(|more| Ok(more || self.committer.vacuum_slice(VACUUM_SLICE)?));
+        more.unwrap_or_else(|error| {
+            tracing::warn!(%error, "tidying failed");
+            false
+        })
+    }
+}
+
+/// Errors are not `Clone`; every caller of a failed commit gets one of the same kind.
+fn copy(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Overloaded(message) => StoreError::Overloaded(message.clone()),
+        StoreError::Damaged(message) => StoreError::Damaged(message.clone()),
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
