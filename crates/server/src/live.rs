@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use endspan_store::StoredSpan;
+use endspan_store::{StoreError, StoredSpan};
 use tokio::sync::{Notify, broadcast};
 
 use crate::app::{App, Phase};
@@ -48,9 +48,12 @@ pub(crate) struct Live {
     reader_runs: Mutex<bool>,
 }
 
-/// Too many tails are open.
+/// Why a tail could not be opened.
 #[derive(Debug)]
-pub(crate) struct TooManySubscribers;
+pub(crate) enum SubscribeError {
+    TooMany,
+    Store(StoreError),
+}
 
 impl Live {
     pub(crate) fn new(max_subscribers: usize) -> Self {
@@ -80,21 +83,26 @@ impl Live {
 pub(crate) struct Subscription {
     app: Arc<App>,
     pub(crate) pieces: broadcast::Receiver<Arc<Piece>>,
+    /// The position when the tail was opened.
+    pub(crate) position: u64,
 }
 
-/// Opens a tail. What is stored from now on is in a piece, or in the store for who falls behind.
-pub(crate) fn subscribe(app: &Arc<App>) -> Result<Subscription, TooManySubscribers> {
+/// Opens a tail. What is stored behind its position is in a piece, or in the store for who falls behind.
+pub(crate) async fn subscribe(app: &Arc<App>) -> Result<Subscription, SubscribeError> {
     let live = &app.live;
     live.subscribers
         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
             (count < live.max_subscribers).then_some(count + 1)
         })
-        .map_err(|_| TooManySubscribers)?;
-    let subscription = Subscription { app: Arc::clone(app), pieces: live.pieces.subscribe() };
+        .map_err(|_| SubscribeError::TooMany)?;
+    let pieces = live.pieces.subscribe();
+    let mut subscription = Subscription { app: Arc::clone(app), pieces, position: 0 };
+    subscription.position = app.store.latest_position().await.map_err(SubscribeError::Store)?;
     let mut runs = live.reader_runs.lock().unwrap_or_else(PoisonError::into_inner);
     if !*runs {
         *runs = true;
-        tokio::spawn(read_store(Arc::clone(app)));
+        // From a position that was read before: nothing stored meanwhile may fall between tail and reader.
+        tokio::spawn(read_store(Arc::clone(app), subscription.position));
     }
     Ok(subscription)
 }
@@ -106,9 +114,8 @@ impl Drop for Subscription {
 }
 
 /// Hands out pieces until nobody listens any more.
-async fn read_store(app: Arc<App>) {
+async fn read_store(app: Arc<App>, mut position: u64) {
     let live = &app.live;
-    let mut position = None;
     loop {
         // Shutdown ends the tails, and with them this task.
         let _ = tokio::time::timeout(POLL, live.wake.notified()).await;
@@ -126,13 +133,9 @@ async fn read_store(app: Arc<App>) {
     }
 }
 
-async fn hand_out(app: &App, position: &mut Option<u64>) -> Result<(), endspan_store::StoreError> {
-    let mut from = match *position {
-        Some(position) => position,
-        None => app.store.latest_position().await?,
-    };
+async fn hand_out(app: &App, position: &mut u64) -> Result<(), StoreError> {
     loop {
-        *position = Some(from);
+        let from = *position;
         let changes = app.store.changes(None, from, PIECE_SPANS).await?;
         let count = changes.spans.len();
         let to = changes.position.max(from);
@@ -140,9 +143,8 @@ async fn hand_out(app: &App, position: &mut Option<u64>) -> Result<(), endspan_s
             // Nobody listening any more is no mistake.
             let _ = app.live.pieces.send(Arc::new(Piece { from, to, spans: changes.spans }));
         }
-        from = to;
+        *position = to;
         if count < PIECE_SPANS as usize {
-            *position = Some(from);
             return Ok(());
         }
     }

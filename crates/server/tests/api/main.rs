@@ -7,6 +7,7 @@ mod agentex_patch;
 mod agentex_write;
 mod harness;
 mod limits;
+mod native;
 mod operations;
 mod scripted_store;
 mod sgp;

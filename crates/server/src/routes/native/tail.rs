@@ -22,7 +22,7 @@ use super::refusal::{ReadError, refuse};
 use super::traces::payloads;
 use crate::account::selected_account;
 use crate::app::{App, Phase};
-use crate::live::{self, PIECE_SPANS, Subscription};
+use crate::live::{self, PIECE_SPANS, SubscribeError, Subscription};
 use crate::problem::{Place, Problem};
 use crate::routes::{observed, schema};
 use crate::telemetry::Route;
@@ -106,11 +106,11 @@ async fn open(app: &Arc<App>, parts: &Parts) -> Result<Response, Problem> {
         })?);
     }
     let account = selected_account(&parts.headers)?;
-    let subscription = live::subscribe(app).map_err(|_| Problem::Overloaded)?;
-    let position = match after {
-        Some(position) => position,
-        None => app.store.latest_position().await?,
-    };
+    let subscription = live::subscribe(app).await.map_err(|error| match error {
+        SubscribeError::TooMany => Problem::Overloaded,
+        SubscribeError::Store(error) => Problem::Store(error),
+    })?;
+    let position = after.unwrap_or(subscription.position);
     let tail = Tail {
         app: Arc::clone(app),
         subscription,
