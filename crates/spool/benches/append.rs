@@ -25,7 +25,108 @@ fn main() {
     row("append, mapped file", spooled.map(|(append, _)| append));
     row("consumer: poll, resolve, maintain (file)", spooled.map(|(_, consume)| consume));
     row("append, mapped file, given time", sizes.map(|size| timed(size, Some(directory.clone()), 1).0));
+    row("append, mapped file, 2 threads", sizes.map(|size| contended(size, directory.clone(), 2)));
+    for (size, pause) in [(300, 300), (10_000, 6000)] {
+        let (append, unspooled) = paced(size, pause, &directory);
+        println!(
+            "{size} B after {pause} ns of other work, consumer on a 1 ms tick: {append:.1} ns, \
+             {unspooled:.2} % first in memory"
+        );
+    }
+    println!("maintain() with nothing to do: {:.0} ns", idle(&directory));
     let _ = std::fs::remove_dir_all(&directory);
+}
+
+/// Several threads append at once; a burst is one segment. Wall time per record of one thread.
+fn contended(size: usize, directory: PathBuf, threads: usize) -> f64 {
+    let options = Options { directory: Some(directory), prepared_segments: 4, ..Options::default() };
+    let Ok(Opened { log, mut consumer }) = Log::open(options) else { return 0.0 };
+    let count = burst(size) / threads;
+    let mut samples = Vec::new();
+    let mut out = Vec::new();
+    for _ in 0..BURSTS {
+        let barrier = std::sync::Barrier::new(threads);
+        let slowest = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let source = source(size);
+                        barrier.wait();
+                        let start = Instant::now();
+                        for _ in 0..count {
+                            let _ = black_box(log.append(Meta::kind(1), &[black_box(&source)]));
+                        }
+                        start.elapsed()
+                    })
+                })
+                .collect();
+            running.into_iter().filter_map(|thread| thread.join().ok()).max().unwrap_or_default()
+        });
+        samples.push(slowest);
+        out.clear();
+        while consumer.poll(1000, usize::MAX, &mut out) > 0 {}
+        for record in &out {
+            record.mark(0);
+        }
+        consumer.maintain();
+    }
+    median(samples, count)
+}
+
+/// A producer that works `pause_ns` between appends, and a consumer as the SDK has it: on a tick, woken when a segment is
+/// used up. Returns what an append cost and how many records went to memory first because no file was ready.
+fn paced(size: usize, pause_ns: u64, directory: &std::path::Path) -> (f64, f64) {
+    let options = Options { directory: Some(directory.to_path_buf()), ..Options::default() };
+    let Ok(Opened { log, mut consumer }) = Log::open(options) else { return (0.0, 0.0) };
+    let count = 300_000_000 / (size as u64 + 300);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let mut out = Vec::new();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::park_timeout(Duration::from_millis(1));
+                while consumer.maintain().more {}
+                out.clear();
+                while consumer.poll(10_000, usize::MAX, &mut out) > 0 {}
+                for record in &out {
+                    record.mark(0);
+                }
+            }
+        });
+        let source = source(size);
+        let mut appending = Duration::ZERO;
+        let mut appended = 0;
+        let mut woken = false;
+        while appended < count {
+            let start = Instant::now();
+            // Timed in small groups, for the clock's own cost.
+            for _ in 0..10 {
+                appended += u64::from(log.append(Meta::kind(1), &[black_box(&source)]).is_ok());
+            }
+            appending += start.elapsed();
+            let wanted = log.wants_maintenance();
+            if wanted && !woken {
+                worker.thread().unpark();
+            }
+            woken = wanted;
+            let until = Duration::from_nanos(pause_ns * 10);
+            let start = Instant::now();
+            while start.elapsed() < until {}
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let unspooled = log.stats().unspooled_records as f64 / appended as f64 * 100.0;
+        (appending.as_nanos() as f64 / appended as f64, unspooled)
+    })
+}
+
+fn idle(directory: &std::path::Path) -> f64 {
+    let options = Options { directory: Some(directory.to_path_buf()), ..Options::default() };
+    let Ok(Opened { log: _log, mut consumer }) = Log::open(options) else { return 0.0 };
+    let start = Instant::now();
+    for _ in 0..10_000 {
+        black_box(consumer.maintain());
+    }
+    start.elapsed().as_nanos() as f64 / 10_000.0
 }
 
 fn row(name: &str, values: [f64; 3]) {

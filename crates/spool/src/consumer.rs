@@ -218,9 +218,9 @@ impl Consumer {
         }
         let prepared = {
             let mut writer = shared.writer.lock();
-            writer.closed = true;
+            writer.rest.closed = true;
             shared.seal_active(&mut writer);
-            std::mem::take(&mut writer.prepared)
+            std::mem::take(&mut writer.rest.prepared)
         };
         // Long records that were promised space are still being copied; that takes microseconds.
         while shared.copying.load(Ordering::Acquire) != 0 {
@@ -325,13 +325,13 @@ impl Consumer {
             return;
         }
         if let Some(limit) = shared.options.max_records {
-            let depth = shared.context.counters.depth_records();
+            let depth = shared.depth_records();
             let keep = limit - limit / 8;
             if depth > keep {
                 self.evict_records(depth - keep, out);
             }
         }
-        let ready = shared.writer.lock().prepared.len() + self.pool.len();
+        let ready = shared.writer.lock().rest.prepared.len() + self.pool.len();
         let headroom = self.target.saturating_sub(ready) * shared.options.segment_bytes;
         let mut skip = 0;
         // What cannot be deleted makes no room: evicting more would only lose more.
@@ -371,7 +371,7 @@ impl Consumer {
     }
 
     fn adjust_target(&mut self, shared: &Shared) {
-        let used_up = std::mem::take(&mut shared.writer.lock().used_up);
+        let used_up = std::mem::take(&mut shared.writer.lock().rest.used_up);
         if used_up >= self.target {
             // Prepared segments are in memory: never so many that they crowd out the records.
             let limit = shared.options.max_bytes.min(shared.options.max_resident_bytes);
@@ -395,10 +395,10 @@ impl Consumer {
             let surplus = {
                 let mut writer = shared.writer.lock();
                 let stale = std::mem::take(&mut retry) || self.wants_files(shared);
-                match writer.prepared.iter().position(|p| stale && p.anonymous) {
-                    Some(index) => writer.prepared.remove(index),
-                    None if writer.prepared.len() > self.target => writer.prepared.pop_back(),
-                    None if writer.prepared.len() == self.target => return,
+                match writer.rest.prepared.iter().position(|p| stale && p.anonymous) {
+                    Some(index) => writer.rest.prepared.remove(index),
+                    None if writer.rest.prepared.len() > self.target => writer.rest.prepared.pop_back(),
+                    None if writer.rest.prepared.len() == self.target => return,
                     None => None,
                 }
             };
@@ -407,7 +407,7 @@ impl Consumer {
                 continue;
             }
             let Some(prepared) = self.next_prepared(now) else { return };
-            shared.writer.lock().prepared.push_back(prepared);
+            shared.writer.lock().rest.prepared.push_back(prepared);
         }
     }
 
@@ -554,12 +554,12 @@ impl Consumer {
         if !in_memory {
             return;
         }
-        let used_up = writer.used_up;
+        let used_up = writer.rest.used_up;
         // Without a successor at the bound; its room will be that which the copy does not need.
         shared.seal_active(&mut writer);
-        writer.used_up = used_up;
-        if writer.prepared.front().is_some_and(|next| !next.anonymous)
-            && let Some(next) = writer.prepared.pop_front()
+        writer.rest.used_up = used_up;
+        if writer.rest.prepared.front().is_some_and(|next| !next.anonymous)
+            && let Some(next) = writer.rest.prepared.pop_front()
         {
             shared.activate(&mut writer, next);
         }
@@ -583,7 +583,12 @@ impl Consumer {
         for segment in waiting.iter().take(SPILLS_PER_CALL) {
             let sequence = segment.sequence;
             let header = |len| shared.identity.header(sequence, len, clock::unix_nanos()).encode();
-            match segment.spill(header, |len| self.create_file(shared, sequence, len)) {
+            // Of full length if it is not much shorter, for the file to be of use again.
+            let whole = shared.options.segment_bytes;
+            let make = |len: usize| {
+                self.create_file(shared, sequence, if len <= whole && len * 2 > whole { whole } else { len })
+            };
+            match segment.spill(header, make) {
                 Ok(Some((old, new))) => {
                     shared.unaccount(old, true);
                     shared.account(new, false);
@@ -634,7 +639,7 @@ impl Consumer {
         let prepared = {
             let mut writer = shared.writer.lock();
             shared.seal_active(&mut writer);
-            std::mem::take(&mut writer.prepared)
+            std::mem::take(&mut writer.rest.prepared)
         };
         for prepared in prepared {
             self.discard_prepared(shared, prepared);
@@ -649,7 +654,7 @@ impl Consumer {
         if self.synced.is_some_and(|last| now.saturating_duration_since(last) < interval) {
             return;
         }
-        let appended = shared.context.counters.appended_records.load(Ordering::Acquire);
+        let appended = shared.appended_records();
         if self.synced.is_some() && appended == self.synced_records && !self.sync_failed {
             return;
         }

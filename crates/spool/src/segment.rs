@@ -15,12 +15,25 @@ use crate::memory::{Region, Slot};
 use crate::record::{Evicted, Record, Resolution};
 use crate::stats::{Counters, Notice};
 
+/// Keeps what one side writes all the time out of the cache lines that the other side reads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Aligned<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Aligned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// What all parts of one log share.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) generation: u64,
     pub(crate) files: Filesystem,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Aligned<Counters>,
     /// Counts calls of `maintain`: the clock of "longest unused".
     pub(crate) tick: AtomicU64,
     pub(crate) notices: Mutex<Vec<Notice>>,
@@ -363,8 +376,10 @@ impl Segment {
         if self.is_gone() || self.records_of(&old).1 != end {
             return Ok(None);
         }
-        let len = end.next_multiple_of(crate::options::PAGE_BYTES);
-        let (mut region, path) = make(len)?;
+        let (mut region, path) = make(end.next_multiple_of(crate::options::PAGE_BYTES))?;
+        let len = region.len();
+        // Else the copy below meets a page fault for every page.
+        let _ = region.populate();
         // From here on nobody marks: what is copied is what is marked.
         let mut place = self.place.write();
         region.copy_from(&old, self.start, end);

@@ -80,9 +80,6 @@ pub enum Notice {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) appended_records: AtomicU64,
-    pub(crate) appended_bytes: AtomicU64,
-    pub(crate) unspooled_records: AtomicU64,
     pub(crate) resolved_records: AtomicU64,
     pub(crate) resolved_bytes: AtomicU64,
     pub(crate) evicted_records: AtomicU64,
@@ -97,39 +94,24 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Adds to a counter that only one thread at a time writes (under the writer's lock): no locked instruction.
-    #[inline]
-    pub(crate) fn bump(counter: &AtomicU64, by: u64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    /// Records that left the account.
+    pub(crate) fn gone_records(&self) -> u64 {
+        self.resolved_records.load(Ordering::Acquire) + self.evicted_records.load(Ordering::Acquire)
     }
 
-    pub(crate) fn depth_records(&self) -> u64 {
-        let gone =
-            self.resolved_records.load(Ordering::Acquire) + self.evicted_records.load(Ordering::Acquire);
-        self.appended_records.load(Ordering::Relaxed).saturating_sub(gone)
-    }
-
+    /// Everything that is not counted under the writer's lock.
     pub(crate) fn stats(&self) -> Stats {
-        let gone_bytes =
-            self.resolved_bytes.load(Ordering::Acquire) + self.evicted_bytes.load(Ordering::Acquire);
-        let depth_records = self.depth_records();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
-            depth_records,
-            depth_bytes: get(&self.appended_bytes).saturating_sub(gone_bytes),
-            appended_records: get(&self.appended_records),
-            appended_bytes: get(&self.appended_bytes),
             resolved_records: get(&self.resolved_records),
             evicted_records: get(&self.evicted_records),
             allocated_bytes: get(&self.allocated_bytes),
             resident_bytes: get(&self.resident_bytes),
             disk_bytes: get(&self.disk_bytes),
-            segments: 0,
-            prepared_segments: 0,
-            unspooled_records: get(&self.unspooled_records),
             recovered_depth_records: get(&self.recovered_records).saturating_sub(get(&self.recovered_done)),
             recovered_records: get(&self.recovered_records),
             spooling: self.spooling.load(Ordering::Relaxed),
+            ..Stats::default()
         }
     }
 }
