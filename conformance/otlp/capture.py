@@ -7,7 +7,9 @@
 Every scenario is a small program under one instrumentation. It runs in its own process against scripted
 models on loopback and exports to a collector on loopback. The bodies it sends are stored as they came, one
 after the other (an OTLP request is a protobuf message of one repeated field, so that concatenated requests are one
-request), in ``fixtures/otlp/<scenario>.pb``; ``manifest.json`` beside them names the package versions.
+request), in ``fixtures/otlp/<scenario>.pb``; only the folders in stack traces are cut off. ``manifest.json``
+beside them names the package versions. Packages of yesterday need an environment of their own:
+``requirements-yesterday.txt`` and the scenarios whose names end in a version.
 The Vercel AI SDK is captured by ``vercel/capture.mjs``, which sends JSON.
 """
 
@@ -17,8 +19,11 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import scripted_models
 from scenarios.programs import SCENARIOS
@@ -56,13 +61,28 @@ def capture(name: str, models: scripted_models.Loopback) -> bytes:
     return b"".join(bodies)
 
 
+def without_folders(body: bytes) -> bytes:
+    """Returns a request whose stack traces name files without the folders of this machine."""
+    request = ExportTraceServiceRequest.FromString(body)
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                for event in span.events:
+                    for attribute in event.attributes:
+                        text = attribute.value.string_value
+                        if attribute.key == "exception.stacktrace":
+                            attribute.value.string_value = re.sub(r'File "/.*?/([^/"]+/[^/"]+)"', r'File "\1"', text)
+    return request.SerializeToString()
+
+
 def main(names: list[str]) -> None:
     FIXTURES.mkdir(parents=True, exist_ok=True)
     manifest_path = FIXTURES / "manifest.json"
     manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
-    models = scripted_models.models()
-    for name in names or SCENARIOS:
-        body = capture(name, models)
+    for name in names or [name for name in SCENARIOS if "@" not in name]:
+        models = scripted_models.models()
+        body = without_folders(capture(name, models))
+        models.close()
         (FIXTURES / f"{name}.pb").write_bytes(body)
         packages = SCENARIOS[name][1]
         manifest[name] = {package: importlib.metadata.version(package) for package in packages}

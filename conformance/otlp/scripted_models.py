@@ -7,6 +7,7 @@ collector keeps the bodies of ``POST .../v1/traces`` as they came.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import threading
 from dataclasses import dataclass, field
@@ -86,16 +87,18 @@ def collector() -> Loopback:
 
 def models() -> Loopback:
     """Starts the scripted models: OpenAI chat completions, responses and embeddings, Anthropic messages."""
-    return serve(answer_as_model)
+    numbers = itertools.count(1)
+    return serve(lambda exchange: answer_as_model(exchange, next(numbers)))
 
 
-def answer_as_model(exchange: Exchange) -> tuple[str, bytes]:
+def answer_as_model(exchange: Exchange, number: int) -> tuple[str, bytes]:
+    """Answers the server's request of this number."""
     request = json.loads(exchange.body or b"{}")
     path = exchange.path.partition("?")[0]
     if path.endswith("/chat/completions"):
-        return chat_completion(request)
+        return chat_completion(request, number)
     if path.endswith("/responses"):
-        return responses(request)
+        return responses(request, number)
     if path.endswith("/embeddings"):
         texts = request["input"] if isinstance(request["input"], list) else [request["input"]]
         data = [
@@ -105,7 +108,7 @@ def answer_as_model(exchange: Exchange) -> tuple[str, bytes]:
         usage = {"prompt_tokens": 9, "total_tokens": 9}
         return as_json({"object": "list", "data": data, "model": request["model"], "usage": usage})
     if path.endswith("/messages"):
-        return anthropic_message(request)
+        return anthropic_message(request, number)
     raise ValueError(f"no script for {path}")
 
 
@@ -128,7 +131,7 @@ def wants_tool(request: dict[str, Any]) -> bool:
     return bool(request.get("tools")) and not called
 
 
-def chat_completion(request: dict[str, Any]) -> tuple[str, bytes]:
+def chat_completion(request: dict[str, Any], number: int) -> tuple[str, bytes]:
     usage = {
         "prompt_tokens": 120,
         "completion_tokens": 30,
@@ -137,7 +140,7 @@ def chat_completion(request: dict[str, Any]) -> tuple[str, bytes]:
         "completion_tokens_details": {"reasoning_tokens": 12, "audio_tokens": 0},
     }
     call = wants_tool(request)
-    head = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": request["model"] + "-2024-08-06"}
+    head = {"id": f"chatcmpl-{number}", "created": 1_700_000_000, "model": request["model"] + "-2024-08-06"}
     if not request.get("stream"):
         message = {"role": "assistant", "content": None if call else ANSWER, "refusal": None}
         if call:
@@ -163,7 +166,7 @@ def chat_completion(request: dict[str, Any]) -> tuple[str, bytes]:
     return as_events(events)
 
 
-def responses(request: dict[str, Any]) -> tuple[str, bytes]:
+def responses(request: dict[str, Any], number: int) -> tuple[str, bytes]:
     items = request["input"] if isinstance(request["input"], list) else []
     called = any(item.get("type") == "function_call_output" for item in items)
     if request.get("tools") and not called:
@@ -190,7 +193,7 @@ def responses(request: dict[str, Any]) -> tuple[str, bytes]:
         "total_tokens": 150,
     }
     response = {
-        "id": "resp_1",
+        "id": f"resp_{number}",
         "object": "response",
         "created_at": 1_700_000_000,
         "status": "completed",
@@ -210,7 +213,7 @@ def responses(request: dict[str, Any]) -> tuple[str, bytes]:
     return as_json(response)
 
 
-def anthropic_message(request: dict[str, Any]) -> tuple[str, bytes]:
+def anthropic_message(request: dict[str, Any], number: int) -> tuple[str, bytes]:
     contents = [message["content"] for message in request["messages"]]
     blocks = [block for content in contents if isinstance(content, list) for block in content]
     called = any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
@@ -231,7 +234,7 @@ def anthropic_message(request: dict[str, Any]) -> tuple[str, bytes]:
         "output_tokens": 30,
     }
     message = {
-        "id": "msg_01",
+        "id": f"msg_{number}",
         "type": "message",
         "role": "assistant",
         "model": request["model"],

@@ -198,6 +198,22 @@ def mlflow() -> None:
         shutdown()
 
 
+def pydantic_ai_events() -> None:
+    """The form in which Pydantic AI wrote messages before the conventions had a structured one."""
+    from pydantic_ai import Agent
+    from pydantic_ai.agent import InstrumentationSettings
+    from pydantic_ai.models.openai import OpenAIModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    provider = common.provider()
+    Agent.instrument_all(InstrumentationSettings(event_mode="attributes"))
+    model = OpenAIModel(common.MODEL, provider=OpenAIProvider(openai_client=_async_openai()))
+    agent = Agent(model, name="weather_agent", system_prompt="You are terse.")
+    agent.tool_plain(common.get_weather)
+    agent.run_sync("Weather in Zürich?")
+    provider.shutdown()
+
+
 #: Every scenario with the packages whose versions its fixture depends on.
 SCENARIOS = {
     "openinference-openai": (openinference_openai, ["openinference-instrumentation-openai", "openai"]),
@@ -220,5 +236,7 @@ SCENARIOS = {
     "pydantic-ai": (pydantic_ai, ["pydantic-ai-slim"]),
     "logfire-openai": (logfire_openai, ["logfire", "openai"]),
     "langfuse": (langfuse, ["langfuse"]),
+    "openllmetry-openai@0.33": (openllmetry_openai, ["opentelemetry-instrumentation-openai", "openai"]),
+    "pydantic-ai@0.3": (pydantic_ai_events, ["pydantic-ai-slim"]),
     "mlflow": (mlflow, ["mlflow-tracing", "openai"]),
 }

@@ -41,6 +41,8 @@ pub enum Convention {
     GoogleAdk,
     /// LiveKit agents.
     LiveKit,
+    /// The telemetry of Anthropic's own SDKs.
+    Anthropic,
     /// SGP and Agentex.
     Agentex,
 }
@@ -74,6 +76,12 @@ pub enum Field {
     OutputMessages,
     /// Input and output messages as one list of events.
     MessageEvents,
+    /// The text of the one output message.
+    OutputText,
+    /// The reasoning of the one output message.
+    OutputReasoning,
+    /// The tool calls of the one output message.
+    OutputToolCalls,
     /// What the work was given, when it is not messages.
     Input,
     /// What the work produced, when it is not messages.
@@ -130,7 +138,13 @@ impl Field {
             | Self::Input
             | Self::ToolArguments
             | Self::Query => Side::Input,
-            Self::OutputMessages | Self::Output | Self::ToolResult | Self::Documents => Side::Output,
+            Self::OutputMessages
+            | Self::OutputText
+            | Self::OutputReasoning
+            | Self::OutputToolCalls
+            | Self::Output
+            | Self::ToolResult
+            | Self::Documents => Side::Output,
             _ => Side::Metadata,
         }
     }

@@ -10,6 +10,7 @@ mod hex;
 pub mod ids;
 mod json;
 mod json_text;
+pub mod normal;
 pub mod operation;
 mod otel_form;
 pub mod response;

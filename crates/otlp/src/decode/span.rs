@@ -256,7 +256,8 @@ impl Found {
     fn note(&mut self, field: Field, rank: u16, pair: &KeyValue<'_>) {
         match field {
             Field::Operation if self.operation.as_ref().is_none_or(|(best, _)| rank < *best) => {
-                let word = pair.string_value().unwrap_or_default();
+                // MLflow writes texts as JSON text.
+                let word = pair.string_value().unwrap_or_default().trim_matches('"');
                 self.operation = Some((rank, Operation::from_word(word)));
             }
             Field::Conversation if self.conversation.as_ref().is_none_or(|(best, _)| rank < *best) => {
