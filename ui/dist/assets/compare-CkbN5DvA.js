@@ -1,0 +1,1 @@
+import{F as e}from"./index-CjTm320T.js";function t(t){return e(`div`,{class:`compare-page`})}export{t as default};

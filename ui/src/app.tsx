@@ -1,0 +1,254 @@
+import { signal } from "@preact/signals";
+import { Component, type ComponentChildren } from "preact";
+import { useEffect, useErrorBoundary, useState } from "preact/hooks";
+import { account, signedIn, signIn, signInNeeded, signOut } from "./api/session";
+import { Announcer } from "./components/announce";
+import { Dialog } from "./components/dialog";
+import { Icon } from "./components/icon";
+import { SHORTCUTS, useKeys } from "./components/keys";
+import { Traces } from "./pages/traces";
+import { navigate, place, traceIdOf } from "./router";
+import { theme, type Theme } from "./settings";
+
+const helpOpen = signal(false);
+
+export function App() {
+  useKeys({
+    "?": () => {
+      helpOpen.value = true;
+    },
+    "g t": () => navigate("/"),
+    "g c": () => navigate("/compare"),
+    "g h": () => navigate("/health"),
+  });
+  const path = place.value.path;
+  const traceId = traceIdOf(place.value);
+  return (
+    <div class="frame">
+      <a class="button skip" href="#main">
+        Skip to content
+      </a>
+      <header class="topbar">
+        <a class="brand" href="/" aria-label="endspan, all traces">
+          <Logo />
+          <span>endspan</span>
+        </a>
+        <nav aria-label="Pages">
+          <NavLink href="/" current={path === "/" || traceId !== null}>
+            Traces
+          </NavLink>
+          <NavLink href="/compare" current={path === "/compare"}>
+            Compare
+          </NavLink>
+          <NavLink href="/health" current={path === "/health"}>
+            Health
+          </NavLink>
+        </nav>
+        <span class="grow" />
+        {account.value !== null && (
+          <span class="badge" title="Account that is read">
+            {account.value}
+          </span>
+        )}
+        <ThemeButton />
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Help and keyboard"
+          title="Help and keyboard (?)"
+          onClick={() => {
+            helpOpen.value = true;
+          }}
+        >
+          <Icon name="help" />
+        </button>
+        {signedIn.value && (
+          <button type="button" class="button small" onClick={signOut}>
+            Sign out
+          </button>
+        )}
+      </header>
+      <main class="main" id="main" tabIndex={-1}>
+        <Boundary key={path}>
+          {signInNeeded.value ? null : traceId !== null ? (
+            <Lazy load={() => import("./pages/trace")} props={{ traceId }} key={traceId} />
+          ) : path === "/compare" ? (
+            <Lazy load={() => import("./pages/compare")} props={{}} />
+          ) : path === "/health" ? (
+            <Lazy load={() => import("./pages/health")} props={{}} />
+          ) : path === "/" || path === "/index.html" || path === "/traces" ? (
+            <Traces />
+          ) : (
+            <div class="empty">
+              <h1>There is no such page</h1>
+              <p>
+                <a href="/">All traces</a>
+              </p>
+            </div>
+          )}
+        </Boundary>
+      </main>
+      {helpOpen.value && <Help />}
+      {signInNeeded.value && <SignIn />}
+      <Announcer />
+    </div>
+  );
+}
+
+function Logo() {
+  return (
+    <svg viewBox="0 0 32 32" aria-hidden="true">
+      <rect width="32" height="32" rx="7" fill="#3451d1" />
+      <path d="M7 9.5h12M11 16h10M15 22.5h7" stroke="#fff" stroke-width="3" stroke-linecap="round" />
+      <path d="M25.5 7v18" stroke="#ffb454" stroke-width="3" stroke-linecap="round" />
+    </svg>
+  );
+}
+
+function NavLink(props: { href: string; current: boolean; children: ComponentChildren }) {
+  return (
+    <a href={props.href} aria-current={props.current ? "page" : undefined}>
+      {props.children}
+    </a>
+  );
+}
+
+const NEXT: Record<Theme, Theme> = { auto: "light", light: "dark", dark: "auto" };
+const THEME_ICON: Record<Theme, string> = { auto: "auto", light: "sun", dark: "moon" };
+
+function ThemeButton() {
+  const text = `Theme: ${theme.value === "auto" ? "as the system" : theme.value}`;
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label={text}
+      title={text}
+      onClick={() => {
+        theme.value = NEXT[theme.value];
+      }}
+    >
+      <Icon name={THEME_ICON[theme.value]} />
+    </button>
+  );
+}
+
+function Help() {
+  return (
+    <Dialog
+      title="Keyboard"
+      onClose={() => {
+        helpOpen.value = false;
+      }}
+    >
+      <div class="keys">
+        {SHORTCUTS.map((group) => (
+          <section key={group.place}>
+            <h3>{group.place}</h3>
+            <dl>
+              {group.keys.map(([keys, what]) => (
+                <div key={keys}>
+                  <dt>
+                    <kbd>{keys}</kbd>
+                  </dt>
+                  <dd>{what}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+      </div>
+      <p class="muted">
+        Every view has its own address: copy it from the address bar, or with <kbd>c</kbd> in a trace.
+      </p>
+    </Dialog>
+  );
+}
+
+function SignIn() {
+  const [refused, setRefused] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    const form = event.currentTarget as HTMLFormElement;
+    const key = (form.elements.namedItem("key") as HTMLInputElement).value.trim();
+    const chosen = (form.elements.namedItem("account") as HTMLInputElement).value.trim() || null;
+    setBusy(true);
+    // Tried before it is kept, so that a wrong key never looks like an empty server.
+    const headers: Record<string, string> = { "x-api-key": key };
+    if (chosen) headers["x-selected-account-id"] = chosen;
+    const response = await fetch("/api/traces?limit=1", { headers }).catch(() => null);
+    setBusy(false);
+    if (response?.ok) signIn(key, chosen);
+    else setRefused(true);
+  };
+  return (
+    <Dialog title="Sign in" class="small">
+      <form onSubmit={submit}>
+        <p class="soft">This server has API keys. Yours stays in this tab and is forgotten when it closes.</p>
+        <label>
+          API key
+          <input class="field mono" name="key" type="password" autocomplete="off" required autofocus />
+        </label>
+        <label>
+          Account (optional)
+          <input class="field" name="account" autocomplete="off" />
+        </label>
+        {refused && (
+          <p class="error-text" role="alert">
+            The server does not accept this key.
+          </p>
+        )}
+        <button type="submit" class="button primary" disabled={busy}>
+          Sign in
+        </button>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Keeps one page's failure from taking the frame with it. */
+function Boundary(props: { children: ComponentChildren }) {
+  const [error, reset] = useErrorBoundary();
+  if (!error) return <>{props.children}</>;
+  return (
+    <div class="empty" role="alert">
+      <h1>This view failed</h1>
+      <p class="soft">{error instanceof Error ? error.message : String(error)}</p>
+      <p>
+        <button type="button" class="button" onClick={reset}>
+          Try again
+        </button>
+      </p>
+    </div>
+  );
+}
+
+interface LazyProps<P> {
+  load: () => Promise<{ default: (props: P) => ComponentChildren }>;
+  props: P;
+}
+
+/** Loads a page's code when it is first opened. */
+class Lazy<P extends object> extends Component<LazyProps<P>, { page: ((props: P) => ComponentChildren) | null }> {
+  override state: { page: ((props: P) => ComponentChildren) | null } = { page: null };
+  override componentDidMount() {
+    this.props.load().then(
+      (module) => this.setState({ page: module.default }),
+      (error) => this.setState(() => {
+        throw error;
+      }),
+    );
+  }
+  override render({ props }: LazyProps<P>) {
+    const Page = this.state.page as ((props: P) => never) | null;
+    return Page ? <Page {...props} /> : null;
+  }
+}
+
+/** Sets the title of the browser's tab. */
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = title === "" ? "endspan" : `${title} · endspan`;
+  }, [title]);
+}

@@ -1,0 +1,3 @@
+export default function Compare(_props: object) {
+  return <div class="compare-page" />;
+}

@@ -1,0 +1,3 @@
+export default function Health(_props: object) {
+  return <div class="health" />;
+}

@@ -1,0 +1,146 @@
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { readSpanText } from "../../api/client";
+import { callsBeside, continues } from "../../model/conversation";
+import { type JsonDocument, indexJson } from "../../model/json-document";
+import { type Chat, readChat } from "../../model/messages";
+import { attributesOf } from "../../model/messages";
+import type { Tree } from "../../model/tree";
+import { findUsage, type Usage } from "../../model/usage";
+
+/** A span with its payloads, each form made when first asked for. */
+export class SpanContent {
+  private parsed: Record<string, unknown> | null = null;
+  private indexed: JsonDocument | null = null;
+  private asChat: Chat | null | undefined;
+
+  constructor(readonly text: string) {}
+
+  get value(): Record<string, unknown> {
+    this.parsed ??= JSON.parse(this.text) as Record<string, unknown>;
+    return this.parsed;
+  }
+
+  get document(): JsonDocument {
+    this.indexed ??= indexJson(this.text);
+    return this.indexed;
+  }
+
+  get chat(): Chat | null {
+    if (this.asChat === undefined) {
+      const { input, output, metadata, otel } = this.value;
+      this.asChat = readChat(input, output, metadata, otel);
+    }
+    return this.asChat;
+  }
+
+  get usage(): Usage | null {
+    const { input, output, metadata, otel } = this.value;
+    return findUsage(input, output, metadata, attributesOf(metadata, otel));
+  }
+}
+
+/** Texts of spans that were looked at, so that stepping back and forth asks the server once. Bounded in characters. */
+const kept = new Map<string, SpanContent>();
+let keptSize = 0;
+const MOST_KEPT = 40_000_000;
+
+async function load(tree: Tree, row: number, abort: AbortSignal): Promise<SpanContent> {
+  const span = tree.rows[row]!;
+  // A span that ends or fails is another content under the same id.
+  const key = `${tree.account}\n${tree.traceId}\n${span.id}\n${span.end}\n${span.status}`;
+  const found = kept.get(key);
+  if (found) {
+    kept.delete(key);
+    kept.set(key, found);
+    return found;
+  }
+  const content = new SpanContent(await readSpanText(tree.traceId, span.id, tree.account || null, abort));
+  kept.set(key, content);
+  keptSize += content.text.length;
+  for (const [oldest, value] of kept) {
+    if (keptSize <= MOST_KEPT || oldest === key) break;
+    kept.delete(oldest);
+    keptSize -= value.text.length;
+  }
+  return content;
+}
+
+/** A pause before the first request, so that holding an arrow key down does not ask for every span on the way. */
+const PAUSE_MS = 60;
+
+export function useSpan(tree: Tree, row: number): { content: SpanContent | null; error: string | null } {
+  const [state, setState] = useState<{ id: string; content: SpanContent | null; error: string | null }>({
+    id: "",
+    content: null,
+    error: null,
+  });
+  const span = tree.rows[row]!;
+  useEffect(() => {
+    const abort = new AbortController();
+    const timer = setTimeout(() => {
+      load(tree, row, abort.signal).then(
+        (content) => setState({ id: span.id, content, error: null }),
+        (failure: Error) => {
+          if (!abort.signal.aborted) setState({ id: span.id, content: null, error: failure.message });
+        },
+      );
+    }, PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [tree.traceId, tree.account, span.id, span.end, span.status]);
+  return state.id === span.id ? state : { content: null, error: null };
+}
+
+/** A call's place in its conversation. */
+export interface Neighbours {
+  previous: { row: number; content: SpanContent } | null;
+  next: { row: number } | null;
+  /** Which call of its agent it is, from one, and of how many. */
+  place: number;
+  calls: number;
+  ready: boolean;
+}
+
+const NOBODY: Neighbours = { previous: null, next: null, place: 0, calls: 0, ready: true };
+/** How many calls away the same conversation is looked for: an agent may hold several at once. */
+const REACH = 4;
+
+/** Finds the calls before and after this one in the same conversation, by what they say. */
+export function useNeighbours(tree: Tree, row: number, content: SpanContent | null): Neighbours {
+  const id = tree.rows[row]!.id;
+  const isCall = tree.rows[row]!.kind === "llm";
+  const calls = useMemo(() => (isCall ? callsBeside(tree, row) : []), [tree, row, isCall]);
+  const at = calls.indexOf(row);
+  const [found, setFound] = useState<{ id: string; neighbours: Neighbours }>({ id: "", neighbours: NOBODY });
+  useEffect(() => {
+    const chat = content?.chat;
+    if (at < 0 || !content || !chat) return;
+    const abort = new AbortController();
+    const seek = async (direction: 1 | -1) => {
+      for (let k = 1; k <= REACH; k++) {
+        const other = calls[at + direction * k];
+        if (other === undefined) return null;
+        const theirs = await load(tree, other, abort.signal).catch(() => null);
+        if (!theirs?.chat) continue;
+        if (direction === -1 ? continues(theirs.chat, chat) : continues(chat, theirs.chat)) {
+          return { row: other, content: theirs };
+        }
+      }
+      return null;
+    };
+    void (async () => {
+      const previous = await seek(-1);
+      if (abort.signal.aborted) return;
+      const neighbours = { previous, next: null, place: at + 1, calls: calls.length, ready: true };
+      setFound({ id, neighbours });
+      const next = await seek(1);
+      if (!abort.signal.aborted && next) setFound({ id, neighbours: { ...neighbours, next } });
+    })();
+    return () => abort.abort();
+  }, [id, content, at, calls.length]);
+  if (at < 0) return NOBODY;
+  if (found.id !== id) return { ...NOBODY, place: at + 1, calls: calls.length, ready: false };
+  return found.neighbours;
+}

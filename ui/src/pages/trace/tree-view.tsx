@@ -1,0 +1,272 @@
+import type { ComponentChildren } from "preact";
+import { forwardRef } from "preact/compat";
+import { useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState } from "preact/hooks";
+import { useKeys } from "../../components/keys";
+import { Splitter } from "../../components/splitter";
+import { useNarrow, useRows } from "../../components/virtual";
+import type { Stretch } from "../../model/critical-path";
+import { type Folding, isOpen, type Lines } from "../../model/rows";
+import { ticks } from "../../model/ticks";
+import type { Tree } from "../../model/tree";
+import { treeShare } from "../../settings";
+import { Gutter } from "./gutter";
+import { GroupLine, SpanLine } from "./row";
+
+export interface TreeHandle {
+  /** The row of the tree that the cursor is on, or -1. */
+  row: () => number;
+  /** Puts the cursor on a span and scrolls it into view. */
+  show: (id: string) => void;
+  focus: () => void;
+}
+
+interface Props {
+  tree: Tree;
+  lines: Lines;
+  folding: Folding;
+  from: number;
+  to: number;
+  now: number;
+  stretches: Map<number, Stretch[]> | null;
+  selected: string | null;
+  hits: Int32Array;
+  hitSet: ReadonlySet<number>;
+  onFolding: (folding: Folding) => void;
+  onSelect: (id: string) => void;
+  /** True while a moving cursor takes the span panel along. */
+  follow: boolean;
+  map: ComponentChildren;
+}
+
+/** A span's id, or a group's first member behind a sign that no id begins with. */
+const GROUP = "\u0000";
+
+export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, ref) {
+  const { tree, lines, folding } = props;
+  const narrow = useNarrow();
+  const rowHeight = narrow ? 46 : 28;
+  const scroller = useRef<HTMLDivElement>(null);
+  const rows = useRows(scroller, lines.refs.length, rowHeight);
+  const [cursor, setCursor] = useState<string | null>(props.selected);
+
+  const lineOf = (key: string | null): number => {
+    if (key === null) return -1;
+    if (key.startsWith(GROUP)) {
+      const first = tree.index.get(key.slice(1));
+      const k = lines.groups.findIndex((group) => group.members[0] === first);
+      return k < 0 ? -1 : lines.refs.indexOf(~k);
+    }
+    const row = tree.index.get(key);
+    return row === undefined ? -1 : lines.lineOfRow[row]!;
+  };
+  const at = useMemo(() => lineOf(cursor), [cursor, lines, tree]);
+  const latest = useRef({ props, at, rows });
+  latest.current = { props, at, rows };
+
+  const keyAt = (line: number): string => {
+    const r = lines.refs[line]!;
+    return r >= 0 ? tree.rows[r]!.id : GROUP + tree.rows[lines.groups[~r]!.members[0]!]!.id;
+  };
+  const move = (to: number) => {
+    if (lines.refs.length === 0) return;
+    const line = Math.max(0, Math.min(lines.refs.length - 1, to));
+    const key = keyAt(line);
+    setCursor(key);
+    rows.scrollTo(line);
+    if (props.follow && !key.startsWith(GROUP)) props.onSelect(key);
+    focus();
+  };
+  const focus = () => {
+    if (!scroller.current?.contains(document.activeElement)) scroller.current?.focus({ preventScroll: true });
+  };
+  useImperativeHandle(
+    ref,
+    () => ({
+      row: () => {
+        const { at: line, props: now } = latest.current;
+        if (line < 0) return -1;
+        const r = now.lines.refs[line]!;
+        return r >= 0 ? r : now.lines.groups[~r]!.members[0]!;
+      },
+      show: (id) => {
+        setCursor(id);
+        const { props: now, rows: window } = latest.current;
+        const row = now.tree.index.get(id);
+        if (row !== undefined) window.scrollTo(now.lines.lineOfRow[row]!, "center");
+      },
+      focus,
+    }),
+    [],
+  );
+  useEffect(() => {
+    if (props.selected !== null) setCursor(props.selected);
+  }, [props.selected]);
+
+  const toggle = useCallback((line: number, open?: boolean) => {
+    const { tree, lines, folding, onFolding } = latest.current.props;
+    const r = lines.refs[line]!;
+    if (r < 0) {
+      const id = tree.rows[lines.groups[~r]!.members[0]!]!.id;
+      const openGroups = new Set(folding.openGroups);
+      if (open === openGroups.has(id)) return;
+      if (openGroups.has(id)) openGroups.delete(id);
+      else openGroups.add(id);
+      setCursor(GROUP + id);
+      onFolding({ ...folding, openGroups });
+      return;
+    }
+    if (tree.subtree[r]! < 2 || open === isOpen(tree, folding, r)) return;
+    const id = tree.rows[r]!.id;
+    const exceptions = new Set(folding.exceptions);
+    if (exceptions.has(id)) exceptions.delete(id);
+    else exceptions.add(id);
+    onFolding({ ...folding, exceptions });
+  }, []);
+  const pick = useCallback((line: number) => {
+    const { tree, lines, onSelect } = latest.current.props;
+    const r = lines.refs[line]!;
+    if (r < 0) return;
+    setCursor(tree.rows[r]!.id);
+    if (!tree.rows[r]!.missing) onSelect(tree.rows[r]!.id);
+  }, []);
+
+  const openState = (line: number): boolean | null => {
+    const r = lines.refs[line]!;
+    if (r < 0) return lines.groups[~r]!.open;
+    return tree.subtree[r]! > 1 ? isOpen(tree, folding, r) : null;
+  };
+  useKeys({
+    ArrowDown: () => move(at + 1),
+    j: () => move(at + 1),
+    ArrowUp: () => move(at - 1),
+    k: () => move(at - 1),
+    PageDown: () => move(at + rows.page),
+    PageUp: () => move(at - rows.page),
+    Home: () => move(0),
+    End: () => move(lines.refs.length - 1),
+    ArrowRight: () => {
+      if (at < 0) return move(0);
+      const open = openState(at);
+      if (open === false) toggle(at, true);
+      else if (open === true) move(at + 1);
+    },
+    ArrowLeft: () => {
+      if (at < 0) return;
+      if (openState(at) === true) toggle(at, false);
+      else {
+        for (let line = at - 1; line >= 0; line--) {
+          if (lines.depths[line]! < lines.depths[at]!) {
+            move(line);
+            break;
+          }
+        }
+      }
+    },
+    Enter: () => {
+      if (at < 0) return;
+      if (lines.refs[at]! < 0) toggle(at);
+      else pick(at);
+    },
+    " ": () => {
+      if (at >= 0) toggle(at);
+    },
+  });
+
+  const items = [];
+  for (let line = rows.first; line < rows.last; line++) {
+    const r = lines.refs[line]!;
+    const common = {
+      key: line % rows.slots,
+      line,
+      top: rows.top(line),
+      depth: lines.depths[line]!,
+      at: line === at,
+      from: props.from,
+      to: props.to,
+      onToggle: toggle,
+      onPick: pick,
+    };
+    if (r >= 0) {
+      const running = Number.isNaN(tree.rows[r]!.end);
+      items.push(
+        <SpanLine
+          {...common}
+          tree={tree}
+          row={r}
+          open={openState(line)}
+          hit={props.hitSet.has(r)}
+          stretches={props.stretches?.get(r) ?? null}
+          now={running ? props.now : 0}
+        />,
+      );
+    } else {
+      const group = lines.groups[~r]!;
+      let hits = 0;
+      if (props.hits.length > 0) {
+        for (const i of group.members) {
+          if (props.hitSet.has(i)) hits++;
+        }
+      }
+      items.push(<GroupLine {...common} key={`g${line % rows.slots}`} tree={tree} group={group} hits={hits} now={props.now} />);
+    }
+  }
+
+  return (
+    <div class="tree" style={{ "--tree": `${treeShare.value}%` }}>
+      <div class="tree-head">
+        <div class="tree-head-name">
+          <span>{lines.refs.length === tree.spanCount ? "Spans" : `${lines.refs.length.toLocaleString("en-US")} lines`}</span>
+        </div>
+        <Splitter
+          label="Width of the tree"
+          value={treeShare.value}
+          min={20}
+          max={80}
+          onChange={(value) => {
+            treeShare.value = value;
+          }}
+        />
+        <div class="tree-head-time">
+          {props.map}
+          <Axis from={props.from} to={props.to} />
+        </div>
+      </div>
+      <div
+        ref={scroller}
+        class="tree-scroll"
+        role="treegrid"
+        tabIndex={0}
+        aria-label="Spans"
+        aria-rowcount={lines.refs.length}
+        aria-activedescendant={at >= rows.first && at < rows.last ? `line-${at}` : undefined}
+      >
+        <div class="tree-space" role="presentation" style={{ height: `${rows.height}px` }}>
+          {items}
+        </div>
+      </div>
+      <Gutter
+        tree={tree}
+        lines={lines}
+        hits={props.hits}
+        onJump={(line) => {
+          rows.scrollTo(line, "center");
+        }}
+      />
+    </div>
+  );
+});
+
+function Axis(props: { from: number; to: number }) {
+  return (
+    <div class="axis" aria-hidden="true">
+      {ticks(props.from, props.to, 6).map((tick) => {
+        const left = ((tick.at - props.from) / (props.to - props.from)) * 100;
+        return (
+          <span key={tick.at} class={left > 92 ? "last" : ""} style={{ left: `${left}%` }}>
+            {tick.label}
+          </span>
+        );
+      })}
+    </div>
+  );
+}
