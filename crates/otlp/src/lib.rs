@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conventions;
+pub mod cost;
 pub mod decode;
 mod embedded_json;
 pub mod encode;
