@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
         "spans/s",
         "CPU s per 100,000",
         "disk of raw",
-        "disk after compaction",
+        "disk compacted and closed",
         "by id, p99 ms",
         "trace of 20, p99 ms",
     ];
@@ -109,7 +109,6 @@ async fn case(directory: &std::path::Path, spans: &[Span], batch: usize, raw: us
     let (wall, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let disk = directory_bytes(directory) as f64 / raw;
     store.maintain().await?;
-    let settled = directory_bytes(directory) as f64 / raw;
     let by_id = latencies(spans, |span| span.id.as_str().to_owned(), async |id| {
         let found = store.find_span(Some(&account), &SpanId::new(id)).await?;
         found.map(|_| ()).context("span not found")
@@ -122,6 +121,7 @@ async fn case(directory: &std::path::Path, spans: &[Span], batch: usize, raw: us
     })
     .await?;
     store.close().await?;
+    let settled = directory_bytes(directory) as f64 / raw;
     let count = spans.len() as f64;
     Ok([count / wall, cpu * 1e5 / count, disk, settled, by_id, by_trace])
 }
