@@ -32,6 +32,7 @@ const PATHS: Record<string, string> = {
   compare: "M5 3v10M11 3v10M2.5 5.5L5 3l2.5 2.5M8.5 10.5L11 13l2.5-2.5",
   path: "M2.5 12.5h4v-5h3v-4h4",
   filter: "M2.5 4h11M4.5 8h7M6.5 12h3",
+  fit: "M2.5 3v10M13.5 3v10M5 8h6M6.8 6L5 8l1.8 2M9.2 6L11 8l-1.8 2",
   expand: "M4 6l4-4 4 4M4 10l4 4 4-4",
   fold: "M4 2l4 4 4-4M4 14l4-4 4 4",
   help: "M6 6a2 2 0 1 1 2.6 1.9c-.4.2-.6.5-.6 1v.6M8 11.8h.01",

@@ -170,6 +170,7 @@ export function JsonView(props: { document: JsonDocument; sections: Section[]; l
     event.preventDefault();
   };
 
+  const titled = new Set(sections.filter((section) => section.title !== "").map((section) => section.node));
   const items = [];
   for (let line = rows.first; line < Math.min(rows.last, lines.length); line++) {
     const l = lines[line]!;
@@ -196,7 +197,7 @@ export function JsonView(props: { document: JsonDocument; sections: Section[]; l
         ) : (
           <>
             <span class={`toggle${open ? " open" : ""}`}>{open !== null && <Icon name="chevron" />}</span>
-            <LineText document={document} line={l} open={open} query={query} />
+            <LineText document={document} line={l} open={open} query={query} bare={titled.has(l.node)} />
           </>
         )}
         {(l.part === 0 || l.part === 3) && (
@@ -294,7 +295,14 @@ function isFolding(document: JsonDocument, node: number, long: ReadonlySet<numbe
   return long.has(node) || document.end[node]! - document.start[node]! > 60 || rawOf(document, node).includes("\\n");
 }
 
-function LineText(props: { document: JsonDocument; line: JsonLine; open: boolean | null; query: string }) {
+function LineText(props: {
+  document: JsonDocument;
+  line: JsonLine;
+  open: boolean | null;
+  query: string;
+  /** The key stands in the heading above. */
+  bare: boolean;
+}) {
   const { document, line, query } = props;
   const { node } = line;
   const kind = document.kind[node]!;
@@ -306,7 +314,7 @@ function LineText(props: { document: JsonDocument; line: JsonLine; open: boolean
       </span>
     );
   }
-  const key = keyOf(document, node);
+  const key = props.bare ? null : keyOf(document, node);
   const head =
     key !== null ? (
       <>

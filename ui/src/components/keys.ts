@@ -32,6 +32,7 @@ export const SHORTCUTS: { place: string; keys: [string, string][] }[] = [
       ["n, N", "Next, previous search hit"],
       ["r", "Fold or unfold repeats"],
       ["p", "Critical path"],
+      ["f", "Timeline follows the lines in view, or shows all"],
       ["* and -", "Unfold all, fold all"],
       ["z", "Zoom to the span; again for the whole trace"],
       ["c", "Copy a link to this view"],

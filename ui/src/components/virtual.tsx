@@ -9,6 +9,9 @@ const TALLEST = 15_000_000;
 export interface Window {
   first: number;
   last: number;
+  /** The rows that are really in view, without those drawn beyond its edges. */
+  shownFirst: number;
+  shownLast: number;
   /** How many rows are drawn at once: `index % slots` names the element that a row reuses. */
   slots: number;
   /** Height of the whole list. */
@@ -66,6 +69,8 @@ export function useRows(scroller: { current: HTMLElement | null }, count: number
   return {
     first,
     last,
+    shownFirst: Math.min(at, count),
+    shownLast: Math.min(count, at + fits),
     slots: fits + 2 * OVERSCAN + 2,
     height,
     page: Math.max(1, fits - 2),

@@ -110,8 +110,8 @@ export interface DiffLine {
 
 /** The lines of two texts, with what was taken away and added marked. */
 export function diffLines(before: string, after: string): DiffLine[] {
-  const a = before.split("\n");
-  const b = after.split("\n");
+  const a = before === "" ? [] : before.split("\n");
+  const b = after === "" ? [] : after.split("\n");
   const lines: DiffLine[] = [];
   for (const hunk of diff(a, b)) {
     if (hunk.equal) for (let i = hunk.bFrom; i < hunk.bTo; i++) lines.push({ sign: " ", text: b[i]! });

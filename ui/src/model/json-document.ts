@@ -248,7 +248,8 @@ export function jsonLines(
       }
       ends.push(node);
     } else if (kind === STRING && long.has(node)) {
-      for (const piece of pieces(decode(rawOf(document, node)), wrap)) lines.push({ node, part: 2, piece });
+      const room = Math.max(30, wrap - 2 * (document.depth[node]! - document.depth[root]!));
+      for (const piece of pieces(decode(rawOf(document, node)), room)) lines.push({ node, part: 2, piece });
     }
     node++;
   }

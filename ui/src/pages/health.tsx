@@ -1,3 +1,306 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { readInfo, readStats } from "../api/client";
+import type { StatsAnswer } from "../api/wire";
+import { useTitle } from "../app";
+import { Moment } from "../components/moment";
+import { Plot } from "../components/plot";
+import { formatBytes, formatCount, formatDuration, formatShare, formatShort } from "../model/format";
+import { parseMoment } from "../model/time";
+
+const POLL_MS = 2000;
+const SHOWN_SECONDS = 600;
+
+/** Why a span was not stored or not delivered, in words. The names are the server's closed list. */
+const REASONS: Record<string, string> = {
+  queue_full: "the client's queue was at its bound",
+  shutdown: "it came after shutdown had begun",
+  spool_full: "the client's spool was at its bound",
+  spool_corrupt: "its record in the spool was damaged",
+  shutdown_timeout: "shutdown ran out of time, and there was no spool",
+  retries_exhausted: "the configured attempts were used up",
+  expired: "it waited longer than the configured age",
+  invalid_payload: "its payload was not acceptable JSON",
+  too_large: "larger than the limit",
+  rejected: "the destination refused it for its content",
+  disabled: "the destination is switched off",
+  malformed: "a field was missing or malformed",
+  invalid_parent: "its parent is in another trace, or its parents form a circle",
+  duplicate: "a span with this id exists and the call does not replace",
+  overloaded: "the server had no room; the client may try again",
+  store_unavailable: "the store failed; the client may try again",
+};
+
+interface Sample {
+  at: number;
+  stats: StatsAnswer;
+}
+
+function totals(stats: StatsAnswer) {
+  const sum = { received: 0, stored: 0, superseded: 0, unacknowledged: 0, rejected: 0 };
+  const reasons = new Map<string, number>();
+  for (const protocol of stats.ingest) {
+    sum.received += protocol.received;
+    sum.stored += protocol.stored;
+    sum.superseded += protocol.superseded;
+    sum.unacknowledged += protocol.unacknowledged;
+    for (const [reason, count] of Object.entries(protocol.rejected)) {
+      sum.rejected += count;
+      reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+    }
+  }
+  return { ...sum, reasons };
+}
+
 export default function Health(_props: object) {
-  return <div class="health" />;
+  useTitle("Health");
+  const samples = useRef<Sample[]>([]);
+  const [latest, setLatest] = useState<Sample | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const [info, setInfo] = useState<Record<string, unknown> | null>(null);
+  useEffect(() => {
+    const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+    const poll = async () => {
+      try {
+        const stats = await readStats(abort.signal);
+        const sample = { at: Date.now(), stats };
+        const last = samples.current[samples.current.length - 1];
+        // A server that restarted counts from zero: the past says nothing about it.
+        if (last && stats.uptime_seconds < last.stats.uptime_seconds) samples.current = [];
+        samples.current = [...samples.current, sample].slice((-SHOWN_SECONDS * 1000) / POLL_MS - 2);
+        setLatest(sample);
+        setError(null);
+      } catch (failure) {
+        if (abort.signal.aborted) return;
+        setError(failure instanceof Error ? failure.message : String(failure));
+      }
+      timer = setTimeout(poll, POLL_MS);
+    };
+    void poll();
+    readInfo().then(setInfo, () => {});
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, []);
+  if (!latest) {
+    return error === null ? (
+      <div class="trace-loading" role="status" aria-label="Reading figures" />
+    ) : (
+      <div class="empty" role="alert">
+        <h1>The figures could not be read</h1>
+        <p class="soft">{error}</p>
+      </div>
+    );
+  }
+  const { stats } = latest;
+  const sum = totals(stats);
+  const rates: { at: number; value: number }[] = [];
+  for (let i = 1; i < samples.current.length; i++) {
+    const before = samples.current[i - 1]!;
+    const after = samples.current[i]!;
+    const seconds = (after.at - before.at) / 1000;
+    const count = totals(after.stats).received - totals(before.stats).received;
+    rates.push({ at: after.at, value: Math.max(0, count / seconds) });
+  }
+  const sizes = samples.current.map((sample) => ({ at: sample.at, value: sample.stats.disk_bytes }));
+  const rate = rates[rates.length - 1]?.value ?? 0;
+  const version = typeof info?.version === "string" ? info.version : null;
+  const accounted = sum.stored + sum.superseded + sum.rejected + sum.unacknowledged;
+  return (
+    <div class="health">
+      <header>
+        <h1>Health</h1>
+        <span class={`badge ${error === null ? "ok" : "error"}`}>{error === null ? "answering" : "not answering"}</span>
+        <span class="muted">
+          endspan {version ?? ""} · up {formatDuration(stats.uptime_seconds * 1e6)} · {stats.engine} store, schema{" "}
+          {stats.schema_version}
+        </span>
+      </header>
+      <section class="card wide" aria-labelledby="health-rate">
+        <h2 id="health-rate">Spans received</h2>
+        <p class="big">
+          {rate < 10 ? rate.toFixed(1).replace(/\.0$/, "") : formatShort(rate)} <small>per second</small>
+        </p>
+        <Plot label="Spans received per second" points={rates} format={(value) => `${formatShort(value)}/s`} seconds={SHOWN_SECONDS} />
+      </section>
+      <section class="card" aria-labelledby="health-outcomes">
+        <h2 id="health-outcomes">What became of them, since the start</h2>
+        <dl class="rows">
+          <Line name="Received" value={sum.received} of={sum.received} />
+          <Line name="Stored" value={sum.stored} of={sum.received} tone="ok" />
+          <Line name="Superseded" value={sum.superseded} of={sum.received} title="A newer version of the span was stored already" />
+          <Line name="Rejected" value={sum.rejected} of={sum.received} tone="error" />
+          <Line name="Unacknowledged" value={sum.unacknowledged} of={sum.received} title="The client left before the answer" />
+        </dl>
+        <p class={accounted === sum.received ? "muted" : "error-text"}>
+          {accounted === sum.received
+            ? "Every span is accounted for."
+            : `${formatCount(Math.abs(sum.received - accounted))} in flight at the moment of reading.`}
+        </p>
+      </section>
+      <section class="card" aria-labelledby="health-rejected">
+        <h2 id="health-rejected">Rejected, by reason</h2>
+        {sum.reasons.size === 0 ? (
+          <p class="muted">None since the start.</p>
+        ) : (
+          <dl class="rows">
+            {[...sum.reasons]
+              .sort((x, y) => y[1] - x[1])
+              .map(([reason, count]) => (
+                <Line key={reason} name={reason} value={count} of={sum.rejected} tone="error" title={REASONS[reason]} />
+              ))}
+          </dl>
+        )}
+      </section>
+      <section class="card" aria-labelledby="health-store">
+        <h2 id="health-store">Store</h2>
+        <p class="big">
+          {formatBytes(stats.disk_bytes)} <small>on disk</small>
+        </p>
+        <Plot label="Bytes on disk" points={sizes} format={formatBytes} seconds={SHOWN_SECONDS} />
+        <dl class="rows">
+          <Fact name="Spans">{formatCount(stats.spans)}</Fact>
+          <Fact name="Traces">{formatCount(stats.traces)}</Fact>
+          <Fact name="Payload as sent">{formatBytes(stats.raw_payload_bytes)}</Fact>
+          <Fact name="Payload as stored">
+            {formatBytes(stats.stored_payload_bytes)}
+            {stats.raw_payload_bytes > 0 && (
+              <span class="muted"> · {formatShare(stats.stored_payload_bytes / stats.raw_payload_bytes)}</span>
+            )}
+          </Fact>
+          <Fact name="Waiting for compaction">{formatBytes(stats.superseded_payload_bytes)}</Fact>
+        </dl>
+      </section>
+      <section class="card" aria-labelledby="health-retention">
+        <h2 id="health-retention">Retention</h2>
+        {stats.retention && (stats.retention.max_age_seconds || stats.retention.max_bytes) ? (
+          <dl class="rows">
+            <Fact name="Oldest kept">
+              {stats.retention.max_age_seconds ? formatDuration(stats.retention.max_age_seconds * 1e6) : "no limit"}
+            </Fact>
+            <Fact name="Most on disk">
+              {stats.retention.max_bytes ? formatBytes(stats.retention.max_bytes) : "no limit"}
+            </Fact>
+          </dl>
+        ) : (
+          <p class="muted">Nothing is deleted by age or size.</p>
+        )}
+        <h2>Limits</h2>
+        <Limits info={info} />
+      </section>
+      <section class="card" aria-labelledby="health-protocols">
+        <h2 id="health-protocols">By protocol</h2>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Protocol</th>
+              <th scope="col">Received</th>
+              <th scope="col">Stored</th>
+              <th scope="col">Rejected</th>
+            </tr>
+          </thead>
+          <tbody>
+            {stats.ingest.map((protocol) => (
+              <tr key={protocol.protocol}>
+                <th scope="row">{protocol.protocol}</th>
+                <td>{formatCount(protocol.received)}</td>
+                <td>{formatCount(protocol.stored)}</td>
+                <td>{formatCount(Object.values(protocol.rejected).reduce((x, y) => x + y, 0))}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+      <section class="card wide" aria-labelledby="health-clients">
+        <h2 id="health-clients">Clients seen</h2>
+        <Clients stats={stats} />
+      </section>
+    </div>
+  );
+}
+
+function Line(props: { name: string; value: number; of: number; tone?: string; title?: string }) {
+  const share = props.of > 0 ? props.value / props.of : 0;
+  return (
+    <div title={props.title}>
+      <dt>
+        {props.name}
+        {props.title && <span class="sr">, {props.title}</span>}
+      </dt>
+      <dd>
+        {formatCount(props.value)}
+        <i class={`share ${props.value > 0 ? (props.tone ?? "") : ""}`} style={{ width: `${share * 100}%` }} />
+      </dd>
+    </div>
+  );
+}
+
+function Fact(props: { name: string; children: preact.ComponentChildren }) {
+  return (
+    <div>
+      <dt>{props.name}</dt>
+      <dd>{props.children}</dd>
+    </div>
+  );
+}
+
+function Limits(props: { info: Record<string, unknown> | null }) {
+  const limits = props.info?.limits;
+  if (typeof limits !== "object" || limits === null) return <p class="muted">Not told by this server.</p>;
+  return (
+    <dl class="rows">
+      {Object.entries(limits).map(([name, value]) => (
+        <Fact key={name} name={name.replace(/^max_/, "").replace(/_/g, " ").replace(/ bytes$/, "")}>
+          {typeof value === "number" ? (name.endsWith("_bytes") ? formatBytes(value) : formatCount(value)) : String(value)}
+        </Fact>
+      ))}
+    </dl>
+  );
+}
+
+function Clients(props: { stats: StatsAnswer }) {
+  const clients = props.stats.clients ?? [];
+  if (clients.length === 0) {
+    return <p class="muted">No client has reported yet. The endspan SDK reports what it delivered and what it had to drop.</p>;
+  }
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Client</th>
+          <th scope="col">Last seen</th>
+          <th scope="col">Delivered</th>
+          <th scope="col">Dropped</th>
+        </tr>
+      </thead>
+      <tbody>
+        {clients.map((client, i) => {
+          const dropped = Object.entries(client.dropped);
+          return (
+            <tr key={i}>
+              <th scope="row">
+                {client.name} <span class="muted">{client.version}</span>
+              </th>
+              <td>
+                <Moment at={parseMoment(client.last_seen)} relative />
+              </td>
+              <td>{formatCount(client.delivered)}</td>
+              <td>
+                {dropped.length === 0 ? (
+                  <span class="muted">none</span>
+                ) : (
+                  dropped.map(([reason, count]) => (
+                    <span key={reason} class="badge error" title={REASONS[reason]}>
+                      {reason} {formatCount(count)}
+                    </span>
+                  ))
+                )}
+              </td>
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
 }

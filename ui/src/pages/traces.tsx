@@ -316,7 +316,7 @@ function Table(props: {
   const narrow = useNarrow();
   const rowHeight = narrow ? 56 : 36;
   const scroller = useRef<HTMLDivElement>(null);
-  const rows = useRows(scroller, traces.length + (props.next ? 1 : 0), rowHeight);
+  const rows = useRows(scroller, traces.length + (props.next ? 1 : 0), rowHeight, narrow ? 0 : 32);
   const [cursor, setCursor] = useState<string | null>(null);
   const [picked, setPicked] = useState<TraceSummary[]>([]);
   const running = traces.some(isRunning);
@@ -398,26 +398,40 @@ function Table(props: {
   }
   return (
     <div class="trace-table">
-      <div class="trace-row trace-head" aria-hidden="true">
-        <span />
-        <span>Name</span>
-        <span class="cell-agent">Agent</span>
-        <span class="num">Duration</span>
-        <span class="num">Spans</span>
-        <span class="num">Tokens</span>
-        <span class="num cell-cost">Cost</span>
-        <span class="num">Started</span>
-      </div>
       <div
         ref={scroller}
         class="trace-scroll"
         role="grid"
         tabIndex={0}
         aria-label="Traces, newest first"
-        aria-rowcount={props.next ? -1 : traces.length}
+        aria-rowcount={props.next ? -1 : traces.length + 1}
         aria-activedescendant={at >= rows.first && at < rows.last ? `trace-${at}` : undefined}
         aria-busy={props.loading}
       >
+        <div class="trace-row trace-head" role="row">
+          <span role="columnheader">
+            <span class="sr">State</span>
+          </span>
+          <span role="columnheader">Name</span>
+          <span role="columnheader" class="cell-agent">
+            Agent
+          </span>
+          <span role="columnheader" class="num">
+            Duration
+          </span>
+          <span role="columnheader" class="num">
+            Spans
+          </span>
+          <span role="columnheader" class="num cell-tokens">
+            Tokens
+          </span>
+          <span role="columnheader" class="num cell-cost">
+            Cost
+          </span>
+          <span role="columnheader" class="num">
+            Started
+          </span>
+        </div>
         <div class="trace-space" role="presentation" style={{ height: `${rows.height}px` }}>
           {items}
           {props.next && (
@@ -487,7 +501,7 @@ const Line = memo(function Line(props: {
       id={`trace-${props.index}`}
       class={`trace-row trace-line${props.at ? " at" : ""}${props.fresh ? " fresh" : ""}`}
       role="row"
-      aria-rowindex={props.index + 1}
+      aria-rowindex={props.index + 2}
       aria-selected={props.at}
       style={{ top: `${props.top}px` }}
       onClick={(event) => {

@@ -82,6 +82,9 @@ export function Chat(props: {
         )}
       </div>
       {!neighbours.ready && chat.input.length > 6 ? <div class="panel-loading" /> : blocks}
+      {earlier !== null && known === chat.input.length && !all && (
+        <p class="muted">Nothing is new: the same messages were sent again.</p>
+      )}
       <div class="answer">
         <span>Answer</span>
         {chat.finish && <span class="muted">finish: {chat.finish}</span>}

@@ -23,17 +23,28 @@ export function Gutter(props: { tree: Tree; lines: Lines; hits: Int32Array; onJu
         return getComputedStyle(canvas).color;
       };
       const count = lines.refs.length;
-      const mark = (line: number, x: number, width: number) =>
-        context.fillRect(x * ratio, (line / count) * (height - 2 * ratio), width * ratio, 2 * ratio);
-      context.fillStyle = style("--mark-strong");
-      for (const i of hits) if (lines.lineOfRow[i]! >= 0) mark(lines.lineOfRow[i]!, 0, 4);
-      context.fillStyle = style("--error-fill");
-      for (let line = 0; line < count; line++) {
-        const ref_ = lines.refs[line]!;
-        if (ref_ >= 0 ? tree.rows[ref_]!.status === "ERROR" : lines.groups[~ref_]!.errors > 0 && !lines.groups[~ref_]!.open) {
-          mark(line, 3, 5);
+      const steps = Math.max(1, Math.floor(height / (2 * ratio)));
+      // Where many lines share a pixel, the mark is as strong as the share of them that has it.
+      const paintShares = (colour: string, x: number, width: number, has: (line: number) => boolean) => {
+        const shares = new Float32Array(steps);
+        for (let line = 0; line < count; line++) if (has(line)) shares[Math.floor((line / count) * steps)]!++;
+        const perStep = Math.max(1, count / steps);
+        context.fillStyle = colour;
+        for (let k = 0; k < steps; k++) {
+          if (shares[k] === 0) continue;
+          context.globalAlpha = perStep <= 4 ? 1 : Math.min(1, 0.12 + (4 * shares[k]!) / perStep);
+          context.fillRect(x * ratio, k * 2 * ratio, width * ratio, 2 * ratio);
         }
-      }
+        context.globalAlpha = 1;
+      };
+      const hitLines = new Set<number>();
+      for (const i of hits) hitLines.add(lines.lineOfRow[i]!);
+      paintShares(style("--mark-strong"), 0, 4, (line) => hitLines.has(line));
+      paintShares(style("--error-fill"), 3, 5, (line) => {
+        const r = lines.refs[line]!;
+        if (r >= 0) return tree.rows[r]!.status === "ERROR";
+        return lines.groups[~r]!.errors > 0 && !lines.groups[~r]!.open;
+      });
       canvas.style.color = "";
     };
     paint();

@@ -28,6 +28,8 @@ import { createView, type View } from "./view";
 
 /** Without news for this long (and for three times as long as the trace took), running spans stop growing. */
 const STALE_MICROS = 600e6;
+/** Traces with more spans than this begin with a timeline that follows the lines in view. */
+const FIT_FROM = 1000;
 const NO_HITS: ReadonlySet<string> = new Set();
 
 export default function TracePage(props: { traceId: string }) {
@@ -123,7 +125,11 @@ function usePayloadHits(tree: Tree, text: string): { hits: ReadonlySet<string>; 
 
 function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"]; root: number }) {
   const { tree } = props;
-  const [state] = useState(createView);
+  const [state] = useState(() => {
+    const created = createView();
+    created.view.value = { ...created.view.peek(), folding: openFirst(tree, created.view.peek().folding) };
+    return created;
+  });
   useEffect(() => state.follow(), [state]);
   const view = useComputed(() => state.view.value).value;
   const update = state.update;
@@ -139,7 +145,8 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
 
   const from = tree.from;
   const to = Math.max(now, tree.to, from + 1);
-  const domain = view.zoom ?? [from, to];
+  // A day of work on one screen shows only hairs: large traces follow the lines in view.
+  const fit = view.zoom === null && (view.fit ?? tree.spanCount > FIT_FROM);
   const selected = view.span === null ? -1 : (tree.index.get(view.span) ?? -1);
 
   // A deep link shows its span, whatever folds it.
@@ -217,6 +224,7 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
     N: () => step(hits, -1, "Hit"),
     r: () => setFolding({ foldRepeats: !view.folding.foldRepeats, openGroups: new Set() }),
     p: () => update({ path: !view.path }),
+    f: () => update({ fit: !fit, zoom: null }),
     "*": () => update({ folding: { ...ALL_OPEN, foldRepeats: view.folding.foldRepeats } }),
     "-": () => setFolding({ openDepth: 1, exceptions: new Set(), openGroups: new Set() }),
     c: copyLink,
@@ -297,26 +305,60 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
             <Icon name="down" />
           </button>
         )}
-        <span class="grow" />
+      </div>
+      {totals && <TotalsBar totals={totals} query={view.query} onQuery={(text) => update({ query: text })} />}
+      <div class="trace-body">
+        <div
+          class="trace-left"
+          style={panel && !narrow ? { width: `${100 - panelShare.value}%` } : { width: "100%" }}
+        >
+          <TreeView
+            ref={handle}
+            tree={tree}
+            lines={lines}
+            folding={view.folding}
+            from={view.zoom ? view.zoom[0] : from}
+            to={view.zoom ? view.zoom[1] : to}
+            fit={fit}
+            now={now}
+            stretches={view.path ? stretches : null}
+            selected={view.span}
+            hits={hits}
+            hitSet={hitSet}
+            onFolding={(folding) => update({ folding })}
+            onSelect={select}
+            follow={view.span !== null && !narrow}
+            tools={
+              <>
         <button
           type="button"
-          class="button"
+          class="button small"
           aria-pressed={view.folding.foldRepeats}
           title="Fold repeats (r)"
           onClick={() => setFolding({ foldRepeats: !view.folding.foldRepeats, openGroups: new Set() })}
         >
           <Icon name="repeat" />
-          <span class="wide">Fold repeats</span>
+          <span>Fold repeats</span>
         </button>
         <button
           type="button"
-          class="button"
+          class="button small"
           aria-pressed={view.path}
           title="Critical path (p)"
           onClick={() => update({ path: !view.path })}
         >
           <Icon name="path" />
-          <span class="wide">Critical path</span>
+          <span>Critical path</span>
+        </button>
+        <button
+          type="button"
+          class="button small"
+          aria-pressed={fit}
+          title="The timeline follows the lines in view (f)"
+          onClick={() => update({ fit: !fit, zoom: null })}
+        >
+          <Icon name="fit" />
+          Follow
         </button>
         <button
           type="button"
@@ -337,35 +379,22 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
           <Icon name="fold" />
         </button>
         {view.zoom && (
-          <button type="button" class="button" onClick={() => update({ zoom: null })}>
+          <button type="button" class="button small" onClick={() => update({ zoom: null })}>
             Whole trace
           </button>
         )}
-      </div>
-      {totals && <TotalsBar totals={totals} query={view.query} onQuery={(text) => update({ query: text })} />}
-      <div class="trace-body">
-        <div
-          class="trace-left"
-          style={panel && !narrow ? { width: `${100 - panelShare.value}%` } : { width: "100%" }}
-        >
-          <TreeView
-            ref={handle}
-            tree={tree}
-            lines={lines}
-            folding={view.folding}
-            from={domain[0]}
-            to={domain[1]}
-            now={now}
-            stretches={view.path ? stretches : null}
-            selected={view.span}
-            hits={hits}
-            hitSet={hitSet}
-            onFolding={(folding) => update({ folding })}
-            onSelect={select}
-            follow={view.span !== null && !narrow}
-            map={
-              <Minimap tree={tree} from={from} to={to} now={now} zoom={view.zoom} onZoom={(zoom) => update({ zoom })} />
+              </>
             }
+            map={(shown) => (
+              <Minimap
+                tree={tree}
+                from={from}
+                to={to}
+                now={now}
+                zoom={shown[0] > from || shown[1] < to ? shown : null}
+                onZoom={(zoom) => update({ zoom, fit: zoom === null ? false : view.fit })}
+              />
+            )}
           />
         </div>
         {panel && !narrow && (
@@ -394,6 +423,22 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
       </div>
     </div>
   );
+}
+
+/** With fewer lines than this, the largest folds are opened: a page of folds tells nothing. */
+const FEW_LINES = 12;
+
+function openFirst(tree: Tree, folding: View["folding"]): View["folding"] {
+  let result = folding;
+  if (folding.openGroups.size > 0 || folding.exceptions.size > 0 || Number.isFinite(folding.openDepth)) return folding;
+  for (let round = 0; round < 3; round++) {
+    const lines = layOut(tree, result);
+    if (lines.refs.length >= FEW_LINES) break;
+    const closed = lines.groups.filter((group) => !group.open).sort((a, b) => b.members.length - a.members.length);
+    if (closed.length === 0) break;
+    result = { ...result, openGroups: new Set([...result.openGroups, tree.rows[closed[0]!.members[0]!]!.id]) };
+  }
+  return result;
 }
 
 function Header(props: {

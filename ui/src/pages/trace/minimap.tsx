@@ -4,9 +4,14 @@ import { endOf, type Tree } from "../../model/tree";
 import { theme } from "../../settings";
 
 const HEIGHT = 44;
+/** Height of the band of failures at the bottom. */
+const BAND = 5;
+/** Up to this many rows each has its own line. */
+const BY_LINE = 400;
+const MOST_LEVELS = 12;
 
 /**
- * The whole trace at a glance: every span a stroke, in tree order from top to bottom, failures in red on top.
+ * The whole trace at a glance: every span a stroke, failures in a red band below.
  * Dragging across it zooms the timeline; the keyboard's way is `z` on a span.
  */
 export function Minimap(props: {
@@ -14,6 +19,7 @@ export function Minimap(props: {
   from: number;
   to: number;
   now: number;
+  /** The stretch that the timeline shows; null for all. */
   zoom: readonly [number, number] | null;
   onZoom: (zoom: readonly [number, number] | null) => void;
 }) {
@@ -109,24 +115,36 @@ function draw(canvas: HTMLCanvasElement, tree: Tree, from: number, to: number, n
 
   const count = tree.order.length;
   const scale = width / (to - from);
-  const stroke = Math.max(ratio, Math.min(4 * ratio, height / count));
-  // Strokes that fall on the same pixels are drawn once: 100,000 spans make some thousands of strokes.
-  const step = Math.max(1, Math.floor(count / (height * 12)));
-  const failed: number[] = [];
+  const band = BAND * ratio;
+  const room = height - band - ratio;
+  // A trace of a size that fits keeps its shape, line by line; a larger one shows its levels.
+  const byLine = count <= BY_LINE;
+  let deepest = 0;
+  for (let i = 0; i < count; i++) if (tree.depth[i]! > deepest) deepest = tree.depth[i]!;
+  const lanes = byLine ? count : Math.min(deepest + 1, MOST_LEVELS);
+  const stroke = byLine ? Math.max(ratio, Math.min(4 * ratio, room / lanes)) : Math.max(ratio, room / lanes - ratio);
+  const failed = new Float32Array(width + 1);
+  let failures = 0;
   for (let k = 0; k < count; k++) {
     const i = tree.order[k]!;
     const row = tree.rows[i]!;
-    if (row.status === "ERROR") failed.push(k);
-    if (k % step !== 0 && tree.subtree[i]! < step) continue;
+    const x = (row.start - from) * scale;
+    const lane = byLine ? k : Math.min(tree.depth[i]!, lanes - 1);
     context.fillStyle = colours.get(row.kind)!;
-    const x = (row.start - from) * scale;
-    context.fillRect(x, (k / count) * (height - stroke), Math.max(ratio, (endOf(row, now) - row.start) * scale), stroke);
+    const y = byLine ? (lane / lanes) * (room - stroke) : (lane / lanes) * room;
+    context.fillRect(x, y, Math.max(ratio, (endOf(row, now) - row.start) * scale), stroke);
+    if (row.status === "ERROR") {
+      failures++;
+      failed[Math.max(0, Math.min(width, Math.round(x)))]!++;
+    }
   }
+  // Failures have a band of their own, so that none is drawn over.
   context.fillStyle = error;
-  for (const k of failed) {
-    const row = tree.rows[tree.order[k]!]!;
-    const x = (row.start - from) * scale;
-    const long = Math.max(3 * ratio, (endOf(row, now) - row.start) * scale);
-    context.fillRect(x, (k / count) * (height - stroke), long, Math.max(stroke, 3 * ratio));
+  const perPixel = Math.max(1, failures / width);
+  for (let x = 0; x <= width; x++) {
+    if (failed[x] === 0) continue;
+    context.globalAlpha = failures < width / 8 ? 1 : Math.min(1, 0.25 + failed[x]! / (3 * perPixel));
+    context.fillRect(x - ratio, height - band, 3 * ratio, band);
   }
+  context.globalAlpha = 1;
 }

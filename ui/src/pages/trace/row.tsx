@@ -130,7 +130,7 @@ export const SpanLine = memo(function SpanLine(
         {props.stretches?.map((stretch) => {
           const left = Math.max(0, percent(stretch.from, from, to));
           const right = Math.min(100, percent(stretch.to, from, to));
-          return right < 0 || left > 100 ? null : (
+          return right < 0 || left > 100 || right - left < 0.15 ? null : (
             <i
               key={stretch.from}
               class="stretch"
@@ -251,7 +251,7 @@ export const GroupLine = memo(function GroupLine(
           </>
         )}
         <span
-          class="took"
+          class={`took${right >= 78 && left <= 22 ? " over" : ""}`}
           style={
             right < 78
               ? { left: `calc(${Math.max(0, right)}% + 7px)` }

@@ -7,7 +7,8 @@ import { useNarrow, useRows } from "../../components/virtual";
 import type { Stretch } from "../../model/critical-path";
 import { type Folding, isOpen, type Lines } from "../../model/rows";
 import { ticks } from "../../model/ticks";
-import type { Tree } from "../../model/tree";
+import { formatCount } from "../../model/format";
+import { endOf, type Tree } from "../../model/tree";
 import { treeShare } from "../../settings";
 import { Gutter } from "./gutter";
 import { GroupLine, SpanLine } from "./row";
@@ -35,7 +36,10 @@ interface Props {
   onSelect: (id: string) => void;
   /** True while a moving cursor takes the span panel along. */
   follow: boolean;
-  map: ComponentChildren;
+  /** True when the timeline shows the stretch of the lines in view. */
+  fit: boolean;
+  map: (shown: readonly [number, number]) => ComponentChildren;
+  tools: ComponentChildren;
 }
 
 /** A span's id, or a group's first member behind a sign that no id begins with. */
@@ -172,6 +176,9 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
     },
   });
 
+  const [from, to] = props.fit
+    ? stretchOf(tree, lines, rows.shownFirst, rows.shownLast, props.from, props.to, props.now)
+    : [props.from, props.to];
   const items = [];
   for (let line = rows.first; line < rows.last; line++) {
     const r = lines.refs[line]!;
@@ -181,8 +188,8 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
       top: rows.top(line),
       depth: lines.depths[line]!,
       at: line === at,
-      from: props.from,
-      to: props.to,
+      from,
+      to,
       onToggle: toggle,
       onPick: pick,
     };
@@ -215,7 +222,11 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
     <div class="tree" style={{ "--tree": `${treeShare.value}%` }}>
       <div class="tree-head">
         <div class="tree-head-name">
-          <span>{lines.refs.length === tree.spanCount ? "Spans" : `${lines.refs.length.toLocaleString("en-US")} lines`}</span>
+          <span class="count">
+            {formatCount(lines.refs.length)} lines
+            {lines.refs.length < tree.spanCount && ` for ${formatCount(tree.spanCount)} spans`}
+          </span>
+          {props.tools}
         </div>
         <Splitter
           label="Width of the tree"
@@ -227,8 +238,8 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
           }}
         />
         <div class="tree-head-time">
-          {props.map}
-          <Axis from={props.from} to={props.to} />
+          {props.map([from, to])}
+          <Axis from={from} to={to} />
         </div>
       </div>
       <div
@@ -255,6 +266,44 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
     </div>
   );
 });
+
+/**
+ * The stretch of time of the lines in view. A line whose subtree goes on below the view (the root, a long turn) is
+ * cut, not counted: it would stretch the picture to the whole trace.
+ */
+function stretchOf(
+  tree: Tree,
+  lines: Lines,
+  first: number,
+  last: number,
+  from: number,
+  to: number,
+  now: number,
+): [number, number] {
+  let a = Number.POSITIVE_INFINITY;
+  let b = Number.NEGATIVE_INFINITY;
+  for (let line = first; line < last; line++) {
+    const r = lines.refs[line]!;
+    const depth = lines.depths[line]!;
+    let cut = false;
+    if (line + 1 < lines.refs.length && lines.depths[line + 1]! > depth) {
+      cut = last < lines.refs.length && lines.depths[last]! > depth;
+      for (let k = line + 1; cut && k < last; k++) cut = lines.depths[k]! > depth;
+    }
+    if (cut) continue;
+    if (r >= 0) {
+      a = Math.min(a, tree.rows[r]!.start);
+      b = Math.max(b, endOf(tree.rows[r]!, now));
+    } else if (!lines.groups[~r]!.open) {
+      const { members } = lines.groups[~r]!;
+      a = Math.min(a, tree.rows[members[0]!]!.start);
+      for (const i of members) b = Math.max(b, endOf(tree.rows[i]!, now));
+    }
+  }
+  if (!(b > a)) return [from, to];
+  const room = (b - a) * 0.02;
+  return [Math.max(from, a - room), Math.min(to, b + room * 4)];
+}
 
 function Axis(props: { from: number; to: number }) {
   return (

@@ -10,6 +10,8 @@ export interface View {
   query: string;
   /** The stretch of time that the timeline shows, in microseconds since the trace's base; null for all. */
   zoom: readonly [number, number] | null;
+  /** True when the timeline shows the stretch of the lines in view; null leaves it to the trace's size. */
+  fit: boolean | null;
   folding: Folding;
   path: boolean;
 }
@@ -32,6 +34,7 @@ export function parseView(search: URLSearchParams): View {
       openGroups: new Set(search.getAll("g")),
       foldRepeats: search.get("repeats") !== "0",
     },
+    fit: search.has("fit") ? search.get("fit") !== "0" : null,
     path: search.get("path") !== "0",
   };
 }
@@ -43,6 +46,7 @@ export function formatView(view: View): Record<string, string | null | readonly 
     tab: view.span === null ? null : view.tab,
     q: view.query,
     zoom: view.zoom ? `${Math.round(view.zoom[0])}~${Math.round(view.zoom[1])}` : null,
+    fit: view.fit === null ? null : view.fit ? "1" : "0",
     depth: Number.isFinite(folding.openDepth) ? String(folding.openDepth) : null,
     x: [...folding.exceptions].slice(0, MOST_IDS),
     g: [...folding.openGroups].slice(0, MOST_IDS),

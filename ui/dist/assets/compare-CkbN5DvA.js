@@ -1,1 +1,0 @@
-import{F as e}from"./index-CjTm320T.js";function t(t){return e(`div`,{class:`compare-page`})}export{t as default};
