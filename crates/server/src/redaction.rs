@@ -2,35 +2,33 @@
 //!
 //! A string under a credential-named key is replaced as a whole; in any other text only the part that looks like
 //! a credential is. Containers under such a key are looked into, not replaced: a tool's schema may well describe a
-//! property named `password`. One automaton over the raw bytes finds payloads that need a closer look at all;
-//! the others, nearly all, are not touched.
+//! property named `password`.
+//!
+//! One vectorised search over the raw bytes finds [triggers](triggers); only around them is the text looked at, and
+//! only a payload that holds a credential is copied.
 
 mod patterns;
-mod rewrite;
+mod triggers;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use std::ops::Range;
+
 use endspan_model::{Payload, Span, SpanPatch};
 
+use patterns::{credential_at, key_values};
+use triggers::{Trigger, Triggers};
+
 /// What a credential becomes.
-pub(crate) const REPLACEMENT: &str = "[REDACTED:credential]";
+const REPLACEMENT: &[u8] = b"[REDACTED:credential]";
 
 /// Finds and replaces credentials.
 #[derive(Debug)]
 pub(crate) struct Redactor {
-    /// `None` when it could not be built; then every payload gets the closer look.
-    triggers: Option<AhoCorasick>,
+    triggers: Triggers,
 }
 
 impl Redactor {
     pub(crate) fn new() -> Self {
-        let needles = patterns::KEY_TRIGGERS.iter().chain(patterns::VALUE_TRIGGERS);
-        let triggers = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(needles)
-            .inspect_err(|error| tracing::warn!(%error, "redaction works without its fast search"))
-            .ok();
-        Self { triggers }
+        Self { triggers: Triggers::new() }
     }
 
     /// Redacts a span; returns how many credentials were replaced.
@@ -47,33 +45,53 @@ impl Redactor {
         count + patch.name.as_mut().map_or(0, |name| self.text(name))
     }
 
-    fn may_hold_credentials(&self, text: &[u8]) -> bool {
-        self.triggers.as_ref().is_none_or(|triggers| triggers.is_match(text))
-    }
-
     fn payload(&self, payload: &mut Payload) -> u64 {
-        if !self.may_hold_credentials(payload.as_bytes()) {
-            return 0;
+        let found = self.find(payload.as_bytes());
+        if !found.is_empty() {
+            *payload = Payload::from_trusted(replace(payload.as_bytes(), &found).into());
         }
-        let (text, count) = rewrite::json(payload.as_bytes());
-        if count > 0 {
-            *payload = Payload::from_trusted(text.into());
-        }
-        count
+        found.len() as u64
     }
 
     fn text(&self, text: &mut String) -> u64 {
-        if !self.may_hold_credentials(text.as_bytes()) {
-            return 0;
+        let found = self.find(text.as_bytes());
+        if !found.is_empty() {
+            // Credentials begin and end at ASCII characters, so that what is left is whole.
+            *text = String::from_utf8_lossy(&replace(text.as_bytes(), &found)).into_owned();
         }
-        let mut out = Vec::with_capacity(text.len());
-        let count = rewrite::content(text.as_bytes(), &mut out);
-        if count > 0 {
-            // Only whole runs of ASCII were replaced.
-            *text = String::from_utf8_lossy(&out).into_owned();
-        }
-        count
+        found.len() as u64
     }
+
+    /// Returns the ranges of credentials, in order and apart.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        let mut push = |range: Range<usize>| {
+            if found.last().is_none_or(|last| last.end <= range.start) {
+                found.push(range);
+            }
+        };
+        self.triggers.each(text, |trigger, at| match trigger {
+            Trigger::Key => key_values(text, at, &mut push),
+            Trigger::Value => {
+                if let Some(range) = credential_at(text, at) {
+                    push(range);
+                }
+            }
+        });
+        found
+    }
+}
+
+fn replace(text: &[u8], found: &[Range<usize>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + found.len() * REPLACEMENT.len());
+    let mut copied = 0;
+    for range in found {
+        out.extend_from_slice(text.get(copied..range.start).unwrap_or_default());
+        out.extend_from_slice(REPLACEMENT);
+        copied = range.end;
+    }
+    out.extend_from_slice(text.get(copied..).unwrap_or_default());
+    out
 }
 
 #[cfg(test)]

@@ -1,55 +1,5 @@
 //! What looks like a credential.
 
-/// Texts of which each credential-named key holds one.
-pub(super) const KEY_TRIGGERS: &[&str] = &[
-    "authorization",
-    "api_key",
-    "api-key",
-    "apikey",
-    "password",
-    "passwd",
-    "secret",
-    "access_token",
-    "access-token",
-    "accesstoken",
-    "refresh_token",
-    "refresh-token",
-    "refreshtoken",
-    "auth_token",
-    "auth-token",
-    "authtoken",
-    "id_token",
-    "id-token",
-    "idtoken",
-    "private_key",
-    "private-key",
-    "privatekey",
-    "access_key",
-    "access-key",
-    "accesskey",
-];
-
-/// Texts of which each credential that is known by its form holds one.
-pub(super) const VALUE_TRIGGERS: &[&str] = &[
-    "bearer ",
-    "eyj",
-    "sk-",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "hf_",
-    "akia",
-    "aiza",
-    "://",
-    "-----begin",
-];
-
 /// Names of keys, lower case and without separators, whose text is a credential.
 const KEYS: &[&str] = &[
     "authorization",
@@ -71,38 +21,88 @@ const KEYS: &[&str] = &[
     "awssecretaccesskey",
 ];
 
+/// Longest key that is looked at; longer ones are no name of a credential.
 const LONGEST_KEY: usize = 32;
 
 /// Returns whether a key (raw, as it stands between its quotes) names a credential.
-pub(super) fn is_credential_key(key: &[u8]) -> bool {
-    if key.len() > LONGEST_KEY {
-        return false;
+fn is_credential_key(key: &[u8]) -> bool {
+    let separator = |byte: &&u8| matches!(**byte, b'_' | b'-');
+    KEYS.iter().any(|known| {
+        let name = key.iter().filter(|byte| !separator(byte)).map(u8::to_ascii_lowercase);
+        name.eq(known.bytes())
+    })
+}
+
+/// Reports the texts under the key that surrounds `at`, if it is a key and names a credential: its string, or the
+/// strings of its array.
+pub(super) fn key_values(text: &[u8], at: usize, found: &mut impl FnMut(Found)) {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let before = text.get(at.saturating_sub(LONGEST_KEY)..at).unwrap_or_default();
+    let start = at - before.iter().rev().take_while(|byte| is_name(byte)).count();
+    let after = text.get(at..text.len().min(at + LONGEST_KEY + 1)).unwrap_or_default();
+    let end = at + after.iter().take_while(|byte| is_name(byte)).count();
+    // Text without white space between tokens holds these marks around keys only: within a string they are escaped.
+    let opens = start >= 2 && matches!(text.get(start - 2..start), Some(b"{\"" | b",\""));
+    if !opens || end - start > LONGEST_KEY || text.get(end..end + 2) != Some(b"\":") {
+        return;
     }
-    let name: Vec<u8> =
-        key.iter().filter(|byte| !matches!(byte, b'_' | b'-' | b' ')).map(u8::to_ascii_lowercase).collect();
-    KEYS.iter().any(|known| known.as_bytes() == name)
+    let (Some(key), mut value) = (text.get(start..end), end + 2) else { return };
+    if !is_credential_key(key) {
+        return;
+    }
+    let is_array = text.get(value) == Some(&b'[');
+    if is_array {
+        value += 1;
+    }
+    while text.get(value) == Some(&b'"') {
+        let close = string_end(text, value + 1);
+        if close > value + 1 {
+            found(value + 1..close);
+        }
+        if !is_array || text.get(close + 1) != Some(&b',') {
+            return;
+        }
+        value = close + 2;
+    }
+}
+
+/// Returns the position of the quote that closes the string whose content starts at `at`.
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(offset) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += offset;
+        if text.get(at) == Some(&b'"') {
+            return at;
+        }
+        at += 2;
+    }
+    text.len()
 }
 
 /// A credential found in a text: which bytes to replace.
 pub(super) type Found = std::ops::Range<usize>;
 
-/// Returns the credential that begins at or right behind `at`, if one does.
+/// Returns the credential that begins at `at`, if one does; of a URL, the password in it.
 pub(super) fn credential_at(text: &[u8], at: usize) -> Option<Found> {
     let rest = text.get(at..)?;
-    let begins_word =
-        at.checked_sub(1).and_then(|before| text.get(before)).is_none_or(|byte| !is_word(*byte));
     match rest.first()? {
         b':' => password_in_url(text, at),
         b'-' => private_key(text, at),
-        _ if !begins_word => None,
+        _ if !begins_run(text, at) => None,
         b'b' | b'B' => bearer(text, at),
         b'e' => jwt(text, at),
         _ => known_prefix(text, at),
     }
 }
 
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+/// Returns whether no run of token characters reaches up to `at`. A credential is never looked for within a run,
+/// which keeps the work linear in the text.
+fn begins_run(text: &[u8], at: usize) -> bool {
+    match text.get(at.saturating_sub(2)..at) {
+        // The letter of an escape such as `\n`.
+        Some([b'\\', b'b' | b'f' | b'n' | b'r' | b't']) => true,
+        Some([.., before]) => !is_base64url(*before),
+        _ => true,
+    }
 }
 
 const fn is_base64url(byte: u8) -> bool {
@@ -187,8 +187,14 @@ fn private_key(text: &[u8], at: usize) -> Option<Found> {
     if !rest.starts_with(b"-----BEGIN ") {
         return None;
     }
-    let head_end = memchr::memmem::find(rest, b"PRIVATE KEY-----").filter(|end| *end < 40)?;
-    let body = rest.get(head_end + 16..)?;
-    let end = memchr::memmem::find(body, b"PRIVATE KEY-----").map_or(rest.len(), |end| head_end + 32 + end);
-    Some(at..at + end)
+    let head = rest.get(..rest.len().min(LONGEST_PEM_HEAD))?;
+    let body = memchr::memmem::find(head, PEM_MARK)? + PEM_MARK.len();
+    // A key that was cut off reaches to the end of its string.
+    let end = memchr::memmem::find(rest.get(body..)?, PEM_MARK)
+        .map_or(rest.len(), |end| body + end + PEM_MARK.len());
+    Some(at..at + string_end(rest.get(..end)?, 0).min(end))
 }
+
+const PEM_MARK: &[u8] = b"PRIVATE KEY-----";
+
+const LONGEST_PEM_HEAD: usize = 56;

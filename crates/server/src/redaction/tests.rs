@@ -42,6 +42,8 @@ fn credentials_inside_text_go_and_the_rest_stays() {
         ("Bearer abcdef0123456789xyz ok".to_owned(), "[REDACTED:credential] ok"),
         ("postgres://u:p4ss@db/x".to_owned(), "postgres://u:[REDACTED:credential]@db/x"),
         ("AKIAABCDEFGHIJKLMN12".to_owned(), "[REDACTED:credential]"),
+        ("line\\nBearer abcdef0123456789xyz".to_owned(), "line\\n[REDACTED:credential]"),
+        ("-----BEGIN PRIVATE KEY-----\\nabc".to_owned(), "[REDACTED:credential]"),
         (
             "-----BEGIN RSA PRIVATE KEY-----\\nabc\\n-----END RSA PRIVATE KEY----- end".to_owned(),
             "[REDACTED:credential] end",
@@ -65,6 +67,29 @@ fn ordinary_text_stays() {
         r#"{"t":"say \"password\":\"x\" aloud"}"#,
     ] {
         assert_eq!(redacted(text), text);
+    }
+}
+
+/// Work that grows faster than the text would let one request stop the server.
+#[test]
+fn hostile_text_takes_no_longer_than_its_length() {
+    for piece in [
+        "_token",
+        "eyJ",
+        "eyJ-",
+        "eyJ.",
+        "sk-",
+        "://",
+        "://a:",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "Bearer ",
+    ] {
+        let text = format!("{{\"t\":\"{}\"}}", piece.repeat(1_000_000 / piece.len()));
+        let begin = std::time::Instant::now();
+        redacted(&text);
+        // A quadratic pass over 1 MB would take minutes.
+        assert!(begin.elapsed().as_secs() < 20, "{piece}");
     }
 }
 
