@@ -57,7 +57,6 @@ pub(super) struct WaitingQueue {
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) slots: Vec<Slot>,
-    pub(super) phase: Phase,
     pub(super) history: History,
     pub(super) bytes: usize,
     pub(super) deadline: Moment,
@@ -152,6 +151,14 @@ impl Lane {
             return;
         };
         self.accept_after(chain, item);
+    }
+
+    /// Books a record that cannot even be queued.
+    pub fn refuse(&mut self, reason: DropReason) {
+        self.counts.accepted += 1;
+        if let Some(count) = self.counts.dropped.get_mut(reason.index()) {
+            *count += 1;
+        }
     }
 
     /// Takes on a record of a span that has one here already. Completed beats unfinished, else the later wins.
@@ -290,8 +297,7 @@ impl Lane {
     /// Gives up everything that is left, under one reason.
     pub fn abandon(&mut self, reason: DropReason) {
         self.in_flight.clear();
-        let left: Vec<(Slot, Place)> =
-            self.entries.iter().map(|(slot, entry)| (slot, entry.place)).collect();
+        let left: Vec<(Slot, Place)> = self.entries.iter().map(|(slot, entry)| (slot, entry.place)).collect();
         for (slot, place) in left {
             if place != Place::Dead && self.entries.is_live(slot) {
                 self.settle(slot, Resolution::Dropped(reason));

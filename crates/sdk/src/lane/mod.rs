@@ -22,8 +22,8 @@ mod sending;
 
 pub use circuit::Health;
 pub use config::{LaneConfig, StartMode};
-pub use item::{Dispatch, Effect, Item, Phase, RequestId, Resolution, SpanKey};
 pub(crate) use item::KeyMap;
+pub use item::{Dispatch, Effect, Item, Phase, RequestId, Resolution, SpanKey};
 pub use machine::{Lane, LaneCounts};
 pub use outcome::{Failure, Outcome, SpanOutcome};
 

@@ -50,6 +50,8 @@ pub struct Failure {
     pub error_class: &'static str,
     /// `401`, `403`, `429`, `4xx`, `5xx`, `timeout`, `network`, `other` or `unknown`.
     pub http_code: &'static str,
+    /// One bad span of the request could be the cause: the server answered, and with an error of its own.
+    may_be_content: bool,
 }
 
 impl Failure {
@@ -61,24 +63,27 @@ impl Failure {
     pub const OTHER: Self = Self::new("other_error", "unknown");
 
     const fn new(error_class: &'static str, http_code: &'static str) -> Self {
-        Self { error_class, http_code }
+        Self { error_class, http_code, may_be_content: false }
     }
 
     /// Returns the class of an HTTP status.
     pub const fn of_status(status: u16) -> Self {
-        match status {
+        let class = match status {
             401 => Self::new("authentication", "401"),
             403 => Self::new("authentication", "403"),
             429 => Self::new("rate_limit", "429"),
             400..=499 => Self::new("client_error", "4xx"),
             500..=599 => Self::new("server_error", "5xx"),
             _ => Self::new("other_error", "other"),
-        }
+        };
+        // A gateway's and an overloaded server's answers say nothing about the spans.
+        let may_be_content = !matches!(status, 401 | 403 | 408 | 429 | 502 | 503 | 504);
+        Self { may_be_content, ..class }
     }
 
-    /// Returns whether one bad span could be the cause: the server answered, and with an error of its own.
+    /// Returns whether one bad span of the request could be the cause.
     pub(crate) const fn may_be_content(self) -> bool {
-        matches!(self.http_code.as_bytes(), b"5xx" | b"4xx")
+        self.may_be_content
     }
 }
 

@@ -237,7 +237,7 @@ impl Lane {
         let attempt = history.attempts;
         history.attempts += 1;
         let deadline = now + self.config.request_timeout;
-        self.in_flight.insert(request, InFlight { slots, phase, history, bytes, deadline });
+        self.in_flight.insert(request, InFlight { slots, history, bytes, deadline });
         self.effects.push(Effect::Send(Dispatch { request, phase, items, attempt }));
     }
 
@@ -362,8 +362,7 @@ impl Lane {
         for slot in slots {
             let Some(entry) = self.entries.get(slot).copied() else { continue };
             let newer_waits = self.entries.chain(entry.item.key).is_some_and(|chain| chain.behind.is_some());
-            let may_leave_out =
-                entry.item.phase == Phase::End || self.config.start_mode != StartMode::Every;
+            let may_leave_out = entry.item.phase == Phase::End || self.config.start_mode != StartMode::Every;
             if newer_waits && may_leave_out {
                 self.settle(slot, Resolution::Superseded);
             } else if entry.evicted {

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::transport::{Answer, Transport, TransportError, classify};
+
+/// What both HTTP exporters share: an address, headers and a transport.
+#[derive(Clone)]
+pub(super) struct HttpClient {
+    pub(super) base_url: String,
+    headers: HeaderMap,
+    transport: Arc<dyn Transport>,
+}
+
+impl HttpClient {
+    /// `custom` headers give way to `own` ones, and to those of every request.
+    pub(super) fn new(
+        base_url: &str,
+        custom: HeaderMap,
+        own: &[(&'static str, Option<&str>)],
+        transport: Arc<dyn Transport>,
+    ) -> Self {
+        let mut headers = custom;
+        for (name, value) in own {
+            if let Some(mut value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                value.set_sensitive(true);
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("endspan/", env!("CARGO_PKG_VERSION"), " (Rust)")),
+        );
+        headers.insert(HeaderName::from_static("x-stainless-lang"), HeaderValue::from_static("rust"));
+        headers.insert(
+            HeaderName::from_static("x-stainless-package-version"),
+            HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
+        );
+        Self { base_url: base_url.trim_end_matches('/').to_owned(), headers, transport }
+    }
+
+    /// Sends a request to a path under the address and judges the answer.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        minimal: bool,
+        attempt: u32,
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = http::Request::new(Bytes::from(body));
+        let exchange = match http::Uri::try_from(format!("{}{path}", self.base_url)) {
+            Ok(uri) => {
+                *request.method_mut() = method;
+                *request.uri_mut() = uri;
+                request.headers_mut().clone_from(&self.headers);
+                request
+                    .headers_mut()
+                    .insert(HeaderName::from_static("x-stainless-retry-count"), HeaderValue::from(attempt));
+                if minimal {
+                    request.headers_mut().insert(
+                        HeaderName::from_static("prefer"),
+                        HeaderValue::from_static("return=minimal"),
+                    );
+                }
+                self.transport.send(request).await
+            }
+            Err(error) => Err(TransportError::Invalid(error.to_string())),
+        };
+        classify(exchange, SystemTime::now())
+    }
+}
+
+/// Percent-encodes an id for a path: everything but letters, digits, `-`, `.`, `_` and `~`.
+pub(super) fn path_segment(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            segment.push('%');
+            for nibble in [byte >> 4, byte & 15] {
+                segment.push(HEX.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit)));
+            }
+        }
+    }
+    // A path of dots would be taken for a directory.
+    if segment.chars().all(|character| character == '.') { segment.replace('.', "%2E") } else { segment }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_percent_encoded() {
+        assert_eq!(path_segment("a/b c"), "a%2Fb%20c");
+        assert_eq!(path_segment("0190-~_."), "0190-~_.");
+        assert_eq!(path_segment("ü"), "%C3%BC");
+        assert_eq!(path_segment(".."), "%2E%2E");
+    }
+}

@@ -1,0 +1,186 @@
+//! The SGP exporter: `PUT /v5/spans/batch`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use endspan_model::limits::MAX_BATCH_SPANS;
+use endspan_wire::sgp::{AgentTags, encode_item};
+use http::Method;
+
+use super::http_client::HttpClient;
+use super::{Batch, Export, Exporter};
+use crate::lane::{LaneConfig, StartMode};
+use crate::settings::{self, Environment};
+use crate::transport::{HttpTransport, Transport};
+
+/// Address of SGP's production.
+const DEFAULT_BASE_URL: &str = "https://api.egp.scale.com";
+
+/// Delivers spans to SGP in batches of up to 1000. Replacing is idempotent, so that a batch can be sent again.
+///
+/// Items look as the reference SDK sends them: `__source__`, `__acp_type__`, `__agent_name__` and `__agent_id__` in
+/// the metadata, status `ERROR` with its fields when `data` holds `__error__`. They exist in these requests only; the
+/// span and what other exporters send stay as they are.
+///
+/// Switched off without a key or an account: it then sends nothing and says so once.
+pub struct SgpExporter {
+    client: HttpClient,
+    tags: Arc<AgentTags>,
+    write_starts: bool,
+    identity: String,
+    disabled: Option<String>,
+}
+
+/// Settings of an [`SgpExporter`]; what is not given comes from the environment.
+#[derive(Default)]
+pub struct SgpBuilder {
+    environment: Option<Environment>,
+    api_key: Option<String>,
+    account_id: Option<String>,
+    base_url: Option<String>,
+    write_starts: Option<bool>,
+    transport: Option<Arc<dyn Transport>>,
+}
+
+impl SgpExporter {
+    /// Reads everything from the environment.
+    pub fn from_env() -> Self {
+        Self::builder().build()
+    }
+
+    /// Begins with nothing given.
+    pub fn builder() -> SgpBuilder {
+        SgpBuilder::default()
+    }
+}
+
+impl SgpBuilder {
+    /// Sets the key. Else `SGP_API_KEY`.
+    #[must_use]
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+
+    /// Sets the account. Else `SGP_ACCOUNT_ID`.
+    #[must_use]
+    pub fn account_id(mut self, account: impl Into<String>) -> Self {
+        self.account_id = Some(account.into());
+        self
+    }
+
+    /// Sets the address. Else `SGP_CLIENT_BASE_URL`, else `https://api.egp.scale.com`.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Sets whether spans are also written at their start. Else the opposite of `AGENTEX_TRACING_SKIP_SPAN_START`.
+    #[must_use]
+    pub const fn write_starts(mut self, write: bool) -> Self {
+        self.write_starts = Some(write);
+        self
+    }
+
+    /// Sets the transport. Else [`HttpTransport`].
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Sets where the rest is read from. Else the process's environment.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Makes the exporter. Nothing is sent yet, and nothing can fail.
+    pub fn build(self) -> SgpExporter {
+        let environment = self.environment.unwrap_or_else(Environment::process);
+        let api_key = self.api_key.or_else(|| environment.text(settings::SGP_API_KEY)).unwrap_or_default();
+        let account =
+            self.account_id.or_else(|| environment.text(settings::SGP_ACCOUNT_ID)).unwrap_or_default();
+        let base_url = self
+            .base_url
+            .or_else(|| environment.non_empty(settings::SGP_CLIENT_BASE_URL))
+            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
+        let missing = match (api_key.is_empty(), account.is_empty()) {
+            (true, _) => Some("no API key (SGP_API_KEY)".to_owned()),
+            (_, true) => Some("no account (SGP_ACCOUNT_ID)".to_owned()),
+            _ => None,
+        };
+        let custom = environment.text(settings::SGP_CLIENT_CUSTOM_HEADERS).unwrap_or_default();
+        let client = HttpClient::new(
+            &base_url,
+            settings::custom_headers(&custom),
+            &[("x-api-key", Some(&api_key)), ("x-selected-account-id", Some(&account))],
+            self.transport.unwrap_or_else(|| Arc::new(HttpTransport::new())),
+        );
+        SgpExporter {
+            identity: format!("sgp {} {account}", client.base_url),
+            client,
+            tags: Arc::new(AgentTags {
+                acp_type: environment.text(settings::ACP_TYPE).or_else(|| Some("async".to_owned())),
+                agent_name: environment.text(settings::AGENT_NAME),
+                agent_id: environment.text(settings::AGENT_ID),
+            }),
+            write_starts: self
+                .write_starts
+                .unwrap_or_else(|| !environment.flag(settings::AGENTEX_TRACING_SKIP_SPAN_START)),
+            disabled: missing,
+        }
+    }
+}
+
+impl Exporter for SgpExporter {
+    fn name(&self) -> &str {
+        "sgp"
+    }
+
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
+    fn lane(&self, settings: LaneConfig) -> LaneConfig {
+        LaneConfig {
+            start_mode: start_mode(self.write_starts, settings.start_mode),
+            batch_spans: settings.batch_spans.min(MAX_BATCH_SPANS),
+            batch_spans_max: settings.batch_spans_max.min(MAX_BATCH_SPANS),
+            ..settings
+        }
+    }
+
+    fn disabled(&self) -> Option<String> {
+        self.disabled.clone()
+    }
+
+    fn export(&self, batch: Batch) -> Export {
+        let mut body = Vec::with_capacity(batch.spans.len() * 1024);
+        body.extend_from_slice(b"{\"items\":[");
+        for (index, entry) in batch.spans.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            encode_item(&mut body, &entry.span, &self.tags);
+        }
+        body.extend_from_slice(b"]}");
+        let client = self.client.clone();
+        let attempt = batch.attempt;
+        Box::pin(async move {
+            let answer = client.send(Method::PUT, "/v5/spans/batch", true, attempt, body).await;
+            answer.outcome
+        })
+    }
+}
+
+/// Returns the mode of an exporter that writes starts or not; the tracer's settings say how long a start is held.
+pub(super) fn start_mode(write_starts: bool, settings: StartMode) -> StartMode {
+    match (write_starts, settings) {
+        (false, _) => StartMode::EndOnly,
+        (true, StartMode::EndOnly) => StartMode::Deferred(Duration::from_secs(5)),
+        (true, mode) => mode,
+    }
+}

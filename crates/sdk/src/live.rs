@@ -1,0 +1,215 @@
+//! One process's log, thread and counters. A forked child grows its own beside its parent's.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use endspan_model::DropReason;
+use endspan_spool::{Log, Opened, Options};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::account::{Account, DestinationStats, Report, Stats};
+use crate::diagnostics::aloud;
+use crate::exporter::Exporter;
+use crate::lane::{Lane, LaneConfig, Phase};
+use crate::worker::{Control, Worker};
+
+/// What is needed to begin: in the process that built the tracer, and again in each forked child.
+pub(crate) struct Plan {
+    pub(crate) exporters: Vec<Arc<dyn Exporter>>,
+    pub(crate) lanes: Vec<LaneConfig>,
+    pub(crate) log: Options,
+}
+
+/// The running pipeline of one process.
+pub(crate) struct Live {
+    pub(crate) log: Log,
+    control: UnboundedSender<Control>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Live {
+    /// Opens the log and starts the thread. What fails is said in the host's log; the tracer then loses spans, and
+    /// counts them.
+    pub(crate) fn begin(plan: &Plan) -> Option<Self> {
+        let opened = Log::open(plan.log.clone());
+        let Opened { log, consumer } = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                aloud(|| tracing::error!(%error, "endspan cannot open its queue: nothing will be delivered"));
+                return None;
+            }
+        };
+        let starts = plan.lanes.iter().map(|lane| lane.start_mode.writes_starts()).collect();
+        let counters = Arc::new(Counters::new(log.clone(), starts));
+        let seed = u64::from(std::process::id()) ^ endspan_model::Timestamp::now().unix_micros() as u64;
+        let lanes = plan
+            .lanes
+            .iter()
+            .zip(0_u64..)
+            .map(|(config, index)| Lane::new(config.clone(), seed.wrapping_add(index)))
+            .collect();
+        let (control, orders) = unbounded_channel();
+        let worker = Worker::new(consumer, lanes, plan.exporters.clone(), Arc::clone(&counters), orders);
+        let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
+        match thread {
+            Ok(thread) => Some(Self { log, control, thread: Mutex::new(Some(thread)), counters }),
+            Err(error) => {
+                aloud(
+                    || tracing::error!(%error, "endspan cannot start its thread: nothing will be delivered"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Asks the thread for something. Returns `false`, without using the reply, if it has ended.
+    pub(crate) fn ask(&self, control: Control) -> bool {
+        self.control.send(control).is_ok()
+    }
+
+    /// Waits for the thread to end. It must have been asked to.
+    pub(crate) fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // A panic of the thread was printed by the panic hook; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread last published.
+#[derive(Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) destinations: Vec<DestinationStats>,
+    pub(crate) read_records: u64,
+    pub(crate) open_spans: u64,
+}
+
+/// Counters that the callers' threads and endspan's thread share.
+pub(crate) struct Counters {
+    log: Log,
+    /// For each lane, whether starts are to go there.
+    starts: Vec<bool>,
+    refused_starts: [AtomicU64; DropReason::ALL.len()],
+    refused_ends: [AtomicU64; DropReason::ALL.len()],
+    unencodable: AtomicU64,
+    recovered_records: AtomicU64,
+    recovered_open: AtomicU64,
+    snapshot: Mutex<Snapshot>,
+    closed: Mutex<Option<Closing>>,
+}
+
+#[derive(Clone, Copy)]
+struct Closing {
+    spooling: bool,
+    lost_records: u64,
+}
+
+impl Counters {
+    fn new(log: Log, starts: Vec<bool>) -> Self {
+        Self {
+            log,
+            starts,
+            refused_starts: [const { AtomicU64::new(0) }; DropReason::ALL.len()],
+            refused_ends: [const { AtomicU64::new(0) }; DropReason::ALL.len()],
+            unencodable: AtomicU64::new(0),
+            recovered_records: AtomicU64::new(0),
+            recovered_open: AtomicU64::new(0),
+            snapshot: Mutex::default(),
+            closed: Mutex::default(),
+        }
+    }
+
+    /// Counts a record that did not get into the log.
+    pub(crate) fn refuse(&self, phase: Phase, reason: DropReason) -> u64 {
+        let counts = match phase {
+            Phase::Start => &self.refused_starts,
+            Phase::End => &self.refused_ends,
+        };
+        counts.get(reason.index()).map_or(0, |count| count.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(crate) fn note_unencodable(&self, count: u64) {
+        self.unencodable.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_recovered(&self, records: u64, open: u64) {
+        self.recovered_records.store(records, Ordering::Relaxed);
+        if open > 0 {
+            self.recovered_open.fetch_add(open, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    /// Notes how the log was closed, after the last snapshot.
+    pub(crate) fn close(&self, spooling: bool, lost_records: u64) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Closing { spooling, lost_records });
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Completes a lane's account by what never reached the lane, and by how the log was closed.
+    fn complete(&self, index: usize, account: &mut Account) {
+        let wants_starts = self.starts.get(index).copied().unwrap_or(false);
+        for reason in DropReason::ALL {
+            let count = |counts: &[AtomicU64]| {
+                counts.get(reason.index()).map_or(0, |count| count.load(Ordering::Relaxed))
+            };
+            account.refuse(*reason, count(&self.refused_ends));
+            if wants_starts {
+                account.refuse(*reason, count(&self.refused_starts));
+            }
+        }
+        let closing = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(closing) = closing
+            && closing.spooling
+        {
+            let lost = closing.lost_records.min(account.pending);
+            account.dropped.add(DropReason::ShutdownTimeout, lost);
+            account.spooled = account.pending - lost;
+            account.pending = 0;
+        }
+    }
+
+    pub(crate) fn report(&self, timed_out: bool) -> Report {
+        let mut accounts: Vec<Account> =
+            self.snapshot().destinations.into_iter().map(|destination| destination.account).collect();
+        for (index, account) in accounts.iter_mut().enumerate() {
+            self.complete(index, account);
+        }
+        let report = Report { accounts, timed_out };
+        debug_assert!(report.is_conserved(), "{report:?}");
+        report
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let snapshot = self.snapshot();
+        let log = self.log.stats();
+        let mut destinations = snapshot.destinations;
+        for (index, destination) in destinations.iter_mut().enumerate() {
+            self.complete(index, &mut destination.account);
+        }
+        Stats {
+            destinations,
+            unread_records: log.appended_records.saturating_sub(snapshot.read_records),
+            open_spans: snapshot.open_spans,
+            unencodable_payloads: self.unencodable.load(Ordering::Relaxed),
+            queue_bytes: log.depth_bytes,
+            resident_bytes: log.resident_bytes,
+            spool_bytes: log.disk_bytes,
+            spooling: log.spooling,
+            recovered_records: self.recovered_records.load(Ordering::Relaxed),
+            recovered_open_spans: self.recovered_open.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! endspan's own thread: reads the log, feeds the engine, sends what it orders.
+//!
+//! It brings its own small runtime, so that it works in synchronous and asynchronous programs, in forked children
+//! and inside Python alike. Nobody wakes it for a span: it looks at the log on a tick, which costs the callers
+//! nothing; only flush and shutdown wake it.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use endspan_model::DropReason;
+use endspan_spool::{Consumer, Record};
+use futures_util::future::{AbortHandle, Abortable, BoxFuture, Either, select};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::account::{Account, DestinationStats, Report};
+use crate::diagnostics::{Throttle, aloud, quiet_this_thread};
+use crate::engine::{Engine, Order, RecordFacts};
+use crate::exporter::Exporter;
+use crate::lane::{Dispatch, Failure, Lane, Outcome, Phase, RequestId};
+use crate::live::{Counters, Snapshot};
+use crate::moment::Moment;
+use crate::record::{self, KIND_END, KIND_START};
+
+mod handle;
+mod recovery;
+mod request;
+
+pub(crate) use handle::LogRecord;
+use recovery::Recovery;
+
+/// Records read from the log at a time.
+const READ_RECORDS: usize = 4096;
+/// Bytes of records read from the log at a time.
+const READ_BYTES: usize = 32 << 20;
+/// How often the log is looked at: while spans come, then less and less.
+const TICKS: [(Duration, Duration); 4] = [
+    (Duration::from_millis(50), Duration::from_millis(1)),
+    (Duration::from_secs(1), Duration::from_millis(5)),
+    (Duration::from_secs(10), Duration::from_millis(20)),
+    (Duration::MAX, Duration::from_millis(50)),
+];
+/// How often orphans of other processes are looked for.
+const ADOPT_EVERY: Duration = Duration::from_secs(60);
+/// How often the log is maintained while requests come and go faster than the tick.
+const MAINTAIN_EVERY: Duration = Duration::from_micros(900);
+
+/// What callers ask of the thread.
+pub(crate) enum Control {
+    /// Deliver what is there until the time is up.
+    Flush { timeout: Duration, reply: Reply },
+    /// The same, and then end. With `leave`, what cannot be delivered now may stay in the spool at once.
+    Shutdown { timeout: Duration, leave: bool, reply: Reply },
+}
+
+/// Takes the report of a flush or shutdown.
+pub(crate) type Reply = Box<dyn FnOnce(Report) + Send>;
+
+struct Flush {
+    epoch: u64,
+    deadline: Instant,
+    reply: Reply,
+}
+
+struct Shutdown {
+    deadline: Instant,
+    leave: bool,
+    replies: Vec<Reply>,
+}
+
+type Finished = (usize, RequestId, Option<Outcome>);
+
+pub(crate) struct Worker {
+    consumer: Consumer,
+    engine: Engine<LogRecord>,
+    exporters: Vec<Arc<dyn Exporter>>,
+    counters: Arc<Counters>,
+    control: UnboundedReceiver<Control>,
+    began: Instant,
+    in_flight: FuturesUnordered<BoxFuture<'static, Finished>>,
+    aborts: HashMap<(usize, RequestId), AbortHandle>,
+    recovery: Recovery,
+    flushes: Vec<Flush>,
+    shutdown: Option<Shutdown>,
+    read: u64,
+    quiet_since: Instant,
+    maintained: Instant,
+    adopted: Instant,
+    drops: Throttle,
+    dropped_seen: u64,
+    orders: Vec<Order>,
+    records: Vec<Record>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        consumer: Consumer,
+        lanes: Vec<Lane>,
+        exporters: Vec<Arc<dyn Exporter>>,
+        counters: Arc<Counters>,
+        control: UnboundedReceiver<Control>,
+    ) -> Self {
+        let now = Instant::now();
+        let identities = exporters.iter().map(|exporter| exporter.identity()).collect();
+        Self {
+            recovery: Recovery::new(identities),
+            consumer,
+            engine: Engine::new(lanes),
+            exporters,
+            counters,
+            control,
+            began: now,
+            in_flight: FuturesUnordered::new(),
+            aborts: HashMap::new(),
+            flushes: Vec::new(),
+            shutdown: None,
+            read: 0,
+            quiet_since: now,
+            maintained: now,
+            adopted: now,
+            drops: Throttle::default(),
+            dropped_seen: 0,
+            orders: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Works until shutdown. Runs on a thread of its own.
+    pub(crate) fn run(self) {
+        quiet_this_thread();
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.work()),
+            Err(error) => aloud(|| {
+                tracing::error!(%error, "endspan cannot start its runtime: nothing will be delivered");
+            }),
+        }
+    }
+
+    async fn work(mut self) {
+        loop {
+            let now = Instant::now();
+            self.read_log(now);
+            self.recover(now);
+            self.send(now);
+            self.maintain(now);
+            self.answer_flushes(now);
+            self.publish();
+            if self.may_end(now) {
+                self.end();
+                return;
+            }
+            self.wait(now).await;
+        }
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        Moment::ZERO + now.saturating_duration_since(self.began)
+    }
+
+    /// Takes what was appended since the last look.
+    fn read_log(&mut self, now: Instant) {
+        let moment = self.moment(now);
+        let mut records = std::mem::take(&mut self.records);
+        loop {
+            let read = self.consumer.poll(READ_RECORDS, READ_BYTES, &mut records);
+            if read == 0 {
+                break;
+            }
+            self.read += read as u64;
+            self.quiet_since = now;
+            for record in records.drain(..) {
+                self.ingest(LogRecord::own(record), moment);
+            }
+        }
+        self.records = records;
+    }
+
+    fn ingest(&mut self, record: LogRecord, now: Moment) {
+        let wanted = record.wanted();
+        let phase = match record.record().kind() {
+            KIND_START => Phase::Start,
+            KIND_END => Phase::End,
+            _ => {
+                self.engine.refuse(&record, wanted, DropReason::SpoolCorrupt);
+                return;
+            }
+        };
+        let key = record.record().payload().ok().and_then(|payload| record::key_of(&payload));
+        let Some(key) = key else {
+            self.engine.refuse(&record, wanted, DropReason::SpoolCorrupt);
+            return;
+        };
+        let bytes = u32::try_from(record.record().payload_bytes()).unwrap_or(u32::MAX);
+        let recovered = record.record().is_recovered();
+        self.engine.ingest(record, RecordFacts { key, phase, bytes, wanted, recovered }, now);
+    }
+
+    /// Takes over what dead processes left, a little at a time.
+    fn recover(&mut self, now: Instant) {
+        if self.engine.tracked_records() > READ_RECORDS {
+            return;
+        }
+        let moment = self.moment(now);
+        for record in self.recovery.take(&mut self.consumer) {
+            self.ingest(record, moment);
+        }
+        let died = self.recovery.take_died(&self.consumer);
+        self.counters.note_recovered(self.recovery.records, died);
+    }
+
+    /// Sends what is due and stops waiting for what is late.
+    fn send(&mut self, now: Instant) {
+        let moment = self.moment(now);
+        self.engine.poll(moment);
+        let mut orders = std::mem::take(&mut self.orders);
+        self.engine.take_orders(&mut orders);
+        for order in orders.drain(..) {
+            match order {
+                Order::Send(lane, dispatch) => self.start(lane, dispatch),
+                Order::Cancel(lane, request) => {
+                    if let Some(abort) = self.aborts.remove(&(lane, request)) {
+                        abort.abort();
+                    }
+                }
+            }
+        }
+        self.orders = orders;
+    }
+
+    fn start(&mut self, lane: usize, dispatch: Dispatch) {
+        let Some(exporter) = self.exporters.get(lane) else { return };
+        let request = dispatch.request;
+        let prepared = request::prepare(&self.engine, &self.counters, dispatch);
+        let export = std::panic::catch_unwind(AssertUnwindSafe(|| prepared.send(exporter.as_ref())));
+        let export =
+            export.unwrap_or_else(|_| Box::pin(std::future::ready(Outcome::Rejected(Failure::OTHER))));
+        let (abort, registration) = AbortHandle::new_pair();
+        self.aborts.insert((lane, request), abort);
+        let guarded = AssertUnwindSafe(Abortable::new(export, registration)).catch_unwind();
+        self.in_flight.push(
+            guarded
+                .map(move |ended| match ended {
+                    Ok(Ok(outcome)) => (lane, request, Some(outcome)),
+                    Ok(Err(_aborted)) => (lane, request, None),
+                    Err(_panic) => (lane, request, Some(Outcome::Rejected(Failure::OTHER))),
+                })
+                .boxed(),
+        );
+    }
+
+    fn finish(&mut self, (lane, request, outcome): Finished) {
+        self.aborts.remove(&(lane, request));
+        let Some(outcome) = outcome else { return };
+        let moment = self.moment(Instant::now());
+        self.engine.complete(lane, request, &outcome, moment);
+    }
+
+    fn maintain(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.maintained) < MAINTAIN_EVERY {
+            return;
+        }
+        self.maintained = now;
+        if now.saturating_duration_since(self.adopted) >= ADOPT_EVERY {
+            self.adopted = now;
+            self.consumer.adopt_orphans();
+        }
+        loop {
+            let done = self.consumer.maintain();
+            if !done.evicted.is_empty() {
+                let spooling = self.consumer.log().stats().spooling;
+                let reason = if spooling { DropReason::SpoolFull } else { DropReason::QueueFull };
+                let evicted: std::collections::HashSet<_> =
+                    done.evicted.iter().map(|evicted| evicted.record.position()).collect();
+                self.engine.evict(|handle| evicted.contains(&handle.record().position()), reason);
+            }
+            for notice in done.notices {
+                handle::say(&notice);
+            }
+            if !done.more {
+                break;
+            }
+        }
+    }
+
+    /// Waits for an answer, a request of a caller, the next deadline or the next tick.
+    async fn wait(&mut self, now: Instant) {
+        let idle = now.saturating_duration_since(self.quiet_since);
+        let tick = TICKS
+            .iter()
+            .find(|(until, _)| idle < *until)
+            .map_or(Duration::from_millis(50), |(_, tick)| *tick);
+        let moment = self.moment(now);
+        let wakeup = self.engine.next_wakeup();
+        let pause = if wakeup == Moment::NEVER { tick } else { tick.min(wakeup.since(moment)) };
+        // Tokio's clock has milliseconds; zero would spin.
+        let sleep = tokio::time::sleep(pause.max(Duration::from_millis(1)));
+        let control = self.control.recv();
+        let finished = async {
+            match self.in_flight.next().await {
+                Some(finished) => finished,
+                None => std::future::pending().await,
+            }
+        };
+        let event = match select(select(pin!(finished), pin!(control)), pin!(sleep)).await {
+            Either::Left((Either::Left((finished, _)), _)) => Event::Finished(finished),
+            Either::Left((Either::Right((control, _)), _)) => Event::Control(control),
+            Either::Right(_) => return,
+        };
+        match event {
+            Event::Finished(finished) => {
+                self.finish(finished);
+                // Whatever else is ready belongs to the same round.
+                while let Some(Some(finished)) = self.in_flight.next().now_or_never() {
+                    self.finish(finished);
+                }
+            }
+            Event::Control(control) => self.obey(control),
+        }
+    }
+
+    fn obey(&mut self, control: Option<Control>) {
+        let now = Instant::now();
+        self.read_log(now);
+        let moment = self.moment(now);
+        match control {
+            Some(Control::Flush { timeout, reply }) => {
+                let epoch = self.engine.end_epoch();
+                self.flushes.push(Flush { epoch, deadline: now + timeout, reply });
+                self.engine.hurry(true, moment);
+            }
+            Some(Control::Shutdown { timeout, leave, reply }) => {
+                self.engine.hurry(true, moment);
+                let deadline = now + timeout;
+                match &mut self.shutdown {
+                    Some(shutdown) => {
+                        shutdown.deadline = shutdown.deadline.min(deadline);
+                        shutdown.leave |= leave;
+                        shutdown.replies.push(reply);
+                    }
+                    None => self.shutdown = Some(Shutdown { deadline, leave, replies: vec![reply] }),
+                }
+            }
+            // Every handle is gone and nobody asked for a shutdown.
+            None => {
+                self.shutdown.get_or_insert(Shutdown { deadline: now, leave: true, replies: Vec::new() });
+            }
+        }
+    }
+
+    fn answer_flushes(&mut self, now: Instant) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        for flush in std::mem::take(&mut self.flushes) {
+            let done = self.engine.is_done(flush.epoch);
+            if done || flush.deadline <= now {
+                self.publish();
+                let report = self.counters.report(!done);
+                (flush.reply)(report);
+            } else {
+                self.flushes.push(flush);
+            }
+        }
+        if self.flushes.is_empty() && self.shutdown.is_none() {
+            let moment = self.moment(now);
+            self.engine.hurry(false, moment);
+        }
+    }
+
+    fn may_end(&self, now: Instant) -> bool {
+        let Some(shutdown) = &self.shutdown else { return false };
+        if self.engine.is_idle() || shutdown.deadline <= now {
+            return true;
+        }
+        // What waits is safe in the spool, and nobody answers: no reason to hold up the exit.
+        let hopeless = |lane: &Lane| {
+            lane.counts().pending == 0 || (lane.health() != crate::lane::Health::Up && lane.in_flight() == 0)
+        };
+        shutdown.leave && self.consumer.log().stats().spooling && self.engine.lanes().iter().all(hopeless)
+    }
+
+    /// Closes the log and says what became of everything.
+    fn end(mut self) {
+        let now = Instant::now();
+        self.read_log(now);
+        let timed_out = !self.engine.is_idle();
+        for (_, abort) in self.aborts.drain() {
+            abort.abort();
+        }
+        let spooling = self.consumer.log().stats().spooling;
+        if !spooling {
+            self.engine.abandon(DropReason::ShutdownTimeout);
+        }
+        self.publish();
+        let closed = self.consumer.close();
+        self.counters.close(spooling, closed.lost_records);
+        for notice in &closed.notices {
+            handle::say(notice);
+        }
+        let report = self.counters.report(timed_out);
+        if report.dropped_for(DropReason::ShutdownTimeout) > 0 {
+            aloud(
+                || tracing::warn!(%report, "endspan could not deliver everything before its shutdown timeout"),
+            );
+        }
+        let replies = self.shutdown.take().map(|shutdown| shutdown.replies).unwrap_or_default();
+        for reply in replies.into_iter().chain(self.flushes.drain(..).map(|flush| flush.reply)) {
+            reply(report.clone());
+        }
+        // Callers that asked while this thread was ending.
+        while let Ok(Control::Flush { reply, .. } | Control::Shutdown { reply, .. }) = self.control.try_recv()
+        {
+            reply(report.clone());
+        }
+    }
+
+    /// Puts the account where others can read it.
+    fn publish(&mut self) {
+        let destinations: Vec<DestinationStats> = self
+            .engine
+            .lanes()
+            .iter()
+            .zip(&self.exporters)
+            .enumerate()
+            .map(|(index, (lane, exporter))| {
+                let counts = lane.counts();
+                let mut account = Account::new(exporter.name(), counts);
+                let outside = self.engine.overflow(index) as u64;
+                account.accepted += outside;
+                account.pending += outside;
+                DestinationStats {
+                    account,
+                    health: lane.health(),
+                    pending_bytes: counts.pending_bytes,
+                    requests_in_flight: lane.in_flight() as u64,
+                    requests: counts.requests,
+                    failed_requests: counts.failed_requests,
+                    retried_requests: counts.retried_requests,
+                }
+            })
+            .collect();
+        let dropped: u64 = destinations.iter().map(|destination| destination.account.dropped.total()).sum();
+        let fresh = dropped - self.dropped_seen.min(dropped);
+        self.dropped_seen = dropped;
+        if self.drops.should_say(fresh) {
+            let total = self.drops.total();
+            aloud(|| {
+                for destination in destinations.iter().filter(|entry| entry.account.dropped.total() > 0) {
+                    tracing::warn!(dropped = total, account = %destination.account, "endspan dropped spans");
+                }
+            });
+        }
+        self.counters.publish(Snapshot {
+            destinations,
+            read_records: self.read,
+            open_spans: self.engine.open_spans() as u64,
+        });
+    }
+}
+
+enum Event {
+    Finished(Finished),
+    Control(Option<Control>),
+}
