@@ -345,8 +345,12 @@ impl Consumer {
             };
             let Some(segment) = oldest else { return };
             let records = |region: &Region| {
-                let (found, _) = segment.records_of(region);
-                found.iter().map(|(offset, head)| Record::new(&segment, *offset, head)).collect()
+                let (found, end) = segment.records_of(region);
+                // A long record may still be being copied into it.
+                let whole = segment.sealed_end() == Some(end);
+                let records =
+                    found.iter().map(|(offset, head)| Record::new(&segment, *offset, head)).collect();
+                whole.then_some(records)
             };
             match segment.evict(records, out) {
                 Ok((len, path)) => {

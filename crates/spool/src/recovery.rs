@@ -409,7 +409,7 @@ impl Recovery {
             };
             let segment = adopted.live.remove(0);
             let context = &shared.context;
-            let walked = segment.evict(|region| walk(region, &segment), out);
+            let walked = segment.evict(|region| Some(walk(region, &segment)), out);
             if let Ok((len, path)) = walked {
                 if let Some(path) = path {
                     remove(&context.files, &path);

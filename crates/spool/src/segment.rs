@@ -316,14 +316,14 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// When the segment cannot be read now. Nothing has changed then.
+    /// When the segment cannot be read now, or not wholly. Nothing has changed then.
     pub(crate) fn evict(
         self: &Arc<Self>,
-        records: impl FnOnce(&Region) -> Vec<Record>,
+        records: impl FnOnce(&Region) -> Option<Vec<Record>>,
         out: &mut Vec<Evicted>,
     ) -> Result<(usize, Option<PathBuf>), ReadError> {
         let region = self.region()?;
-        let all = records(&region);
+        let all = records(&region).ok_or(ReadError::Damaged)?;
         let required = self.identity.required_marks;
         let counters = &self.context.counters;
         let mut place = self.place.write();
