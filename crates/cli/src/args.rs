@@ -86,7 +86,7 @@ pub(crate) struct DemoArguments {
     /// Send one trace, check that every span is stored exactly once, print its tree and exit
     #[arg(long)]
     pub(crate) once: bool,
-    /// Print what arrives as JSON, one span a line
+    /// Print each trace as JSON, one trace a line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use sse::{Event, EventParser};
 pub(crate) use types::{TraceDetail, TracePage, TraceSpan, TraceSummary};
 
+use self::types::Stats;
 use crate::args::ServerArguments;
 use crate::error::{CliError, Exit};
 
@@ -40,6 +41,8 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(usage(format!("{text}: not an http or https address")));
         }
+        // The answer is an error when a provider is installed already, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
             .user_agent(concat!("endspan-cli/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -89,6 +92,12 @@ impl Client {
             Err(CliError::Failed { exit: Exit::NotFound, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns how many writes of spans the server has stored since it started.
+    pub(crate) async fn ingested_spans(&self) -> Result<u64, CliError> {
+        let stats: Stats = self.read(&["stats"], &[]).await?;
+        Ok(stats.ingest.iter().map(|protocol| protocol.stored).sum())
     }
 
     /// Opens the live tail, after an event that was seen already.

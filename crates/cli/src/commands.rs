@@ -1,6 +1,8 @@
 //! One module for each command.
 
+mod demo;
 mod ls;
+mod serve;
 mod show;
 mod tail;
 
@@ -17,13 +19,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Ls(arguments) => wait_for(ls::run(arguments, output)),
         Command::Show(arguments) => wait_for(show::run(arguments, output)),
         Command::Tail(arguments) => wait_for(tail::run(arguments, output)),
-        Command::Serve(_) | Command::Demo(_) => Err(CliError::new(Exit::Usage, "nothing to serve with")),
+        Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),
+        Command::Demo(arguments) => wait_for_host(demo::run(arguments, output)),
     }
 }
 
 /// Runs a reader to its end; one thread is plenty for it.
 fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    run_on(tokio::runtime::Builder::new_current_thread(), command)
+}
+
+/// Runs a command with a server in it to its end.
+fn wait_for_host(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    run_on(tokio::runtime::Builder::new_multi_thread(), command)
+}
+
+fn run_on(
+    mut builder: tokio::runtime::Builder,
+    command: impl Future<Output = Result<(), CliError>>,
+) -> Result<(), CliError> {
+    let runtime = builder.enable_all().build();
     let runtime =
         runtime.map_err(|error| CliError::new(Exit::Local, format!("cannot start a runtime: {error}")))?;
     runtime.block_on(command)

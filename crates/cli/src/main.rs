@@ -7,8 +7,11 @@
 mod args;
 mod client;
 mod commands;
+mod demo;
 mod error;
 mod format;
+mod host;
+mod logging;
 mod output;
 mod tree;
 

@@ -39,7 +39,6 @@ impl Style {
 pub(crate) struct Output {
     writer: Box<dyn Write>,
     color: bool,
-    terminal: bool,
 }
 
 impl Output {
@@ -56,12 +55,7 @@ impl Output {
                     && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
             }
         };
-        Self { writer: Box::new(io::BufWriter::new(stdout)), color, terminal }
-    }
-
-    /// Returns whether a person is reading.
-    pub(crate) const fn is_terminal(&self) -> bool {
-        self.terminal
+        Self { writer: Box::new(io::BufWriter::new(stdout)), color }
     }
 
     /// Prints text in a style.

@@ -29,8 +29,7 @@ pub(crate) struct Row {
 pub(crate) fn rows(spans: &[TraceSpan]) -> Vec<Row> {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by(|&left, &right| {
-        let key =
-            |index: usize| spans.get(index).map(|span| (span.start_nanos(), &span.account, &span.id));
+        let key = |index: usize| spans.get(index).map(|span| (span.start_nanos(), &span.account, &span.id));
         key(left).cmp(&key(right))
     });
     // One id may live in several accounts; a child belongs to the parent in its own.
@@ -284,8 +283,7 @@ mod tests {
 
     #[test]
     fn one_id_in_two_accounts_is_two_trees() {
-        let in_account =
-            |account: &str, span: TraceSpan| TraceSpan { account: account.to_owned(), ..span };
+        let in_account = |account: &str, span: TraceSpan| TraceSpan { account: account.to_owned(), ..span };
         let spans = [
             in_account("one", span("root", None, 0)),
             in_account("two", span("root", None, 0)),

@@ -3,8 +3,6 @@
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// The position to go on from (`Last-Event-ID`), the latest that the stream named.
-    pub(crate) id: Option<String>,
     /// The event's type; `message` when none is named.
     pub(crate) kind: String,
     /// The data, its lines joined by line feeds.
@@ -19,6 +17,8 @@ pub(crate) struct Event {
 pub(crate) struct EventParser {
     line: Vec<u8>,
     after_carriage_return: bool,
+    /// The id named last, which counts from the end of its event on.
+    named_id: Option<String>,
     last_id: Option<String>,
     kind: String,
     data: Vec<u8>,
@@ -26,6 +26,11 @@ pub(crate) struct EventParser {
 }
 
 impl EventParser {
+    /// Returns the position to go on from (`Last-Event-ID`). Heartbeats move it on too, without an event.
+    pub(crate) fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
     /// Takes in a piece of the stream, and returns the events that it completes.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
@@ -61,7 +66,7 @@ impl EventParser {
                 self.has_data = true;
                 self.data.extend_from_slice(value);
             }
-            b"id" => self.last_id = Some(String::from_utf8_lossy(value).into_owned()),
+            b"id" => self.named_id = Some(String::from_utf8_lossy(value).into_owned()),
             b"event" => self.kind = String::from_utf8_lossy(value).into_owned(),
             _ => {}
         }
@@ -69,13 +74,15 @@ impl EventParser {
     }
 
     fn end_event(&mut self) -> Option<Event> {
+        if self.named_id.is_some() {
+            self.last_id.clone_from(&self.named_id);
+        }
         let data = std::mem::take(&mut self.data);
         let kind = std::mem::take(&mut self.kind);
         if !std::mem::take(&mut self.has_data) {
             return None;
         }
         Some(Event {
-            id: self.last_id.clone(),
             kind: if kind.is_empty() { "message".to_owned() } else { kind },
             data: String::from_utf8_lossy(&data).into_owned(),
         })
@@ -86,24 +93,21 @@ impl EventParser {
 mod tests {
     use super::*;
 
-    fn event(id: Option<&str>, kind: &str, data: &str) -> Event {
-        Event { id: id.map(str::to_owned), kind: kind.to_owned(), data: data.to_owned() }
+    fn event(kind: &str, data: &str) -> Event {
+        Event { kind: kind.to_owned(), data: data.to_owned() }
     }
 
     #[test]
     fn events_arrive_whole_however_the_bytes_are_cut() {
         let stream = ": hello\n\nid: 7\nevent: span\ndata: {\"a\":\ndata: \"é\"}\n\r\ndata:x\r\n\r\nevent: ping\n\n\
-                      id:9\rdata\r\rdata: cut off";
-        let expected = [
-            event(Some("7"), "span", "{\"a\":\n\"é\"}"),
-            event(Some("7"), "message", "x"),
-            event(Some("9"), "message", ""),
-        ];
+                      id:9\rdata\r\rid: 10\ndata: cut off";
+        let expected = [event("span", "{\"a\":\n\"é\"}"), event("message", "x"), event("message", "")];
         for size in 1..stream.len() {
             let mut parser = EventParser::default();
             let events: Vec<_> =
                 stream.as_bytes().chunks(size).flat_map(|piece| parser.push(piece)).collect();
             assert_eq!(events, expected, "in pieces of {size}");
+            assert_eq!(parser.last_id(), Some("9"));
         }
     }
 }

@@ -16,7 +16,6 @@ pub(crate) struct TracePage {
 /// One trace, summed up.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct TraceSummary {
-    pub(crate) account: String,
     pub(crate) trace_id: String,
     pub(crate) name: String,
     pub(crate) start_time: String,
@@ -25,6 +24,19 @@ pub(crate) struct TraceSummary {
     pub(crate) open_count: u64,
     pub(crate) error_count: u64,
     pub(crate) status: Option<String>,
+}
+
+/// The part of the server's figures that is about writing.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stats {
+    pub(crate) ingest: Vec<IngestStats>,
+}
+
+/// What the server took in over one protocol.
+#[derive(Debug, Deserialize)]
+pub(crate) struct IngestStats {
+    /// Writes of spans that were stored.
+    pub(crate) stored: u64,
 }
 
 /// A trace with its spans.

@@ -54,7 +54,7 @@ async fn find(client: &Client, text: &str, payloads: bool) -> Result<(String, Tr
 }
 
 /// Fetches the metadata of failed spans, which says why they failed.
-pub(crate) async fn explain_errors(client: &Client, trace: &mut TraceDetail) -> Result<(), CliError> {
+async fn explain_errors(client: &Client, trace: &mut TraceDetail) -> Result<(), CliError> {
     let failed = trace.spans.iter_mut().filter(|span| span.status.as_deref() == Some("ERROR"));
     for span in failed.take(EXPLAINED_ERRORS) {
         if let Some(whole) = client.find_span(span).await? {

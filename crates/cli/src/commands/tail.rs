@@ -60,6 +60,9 @@ impl Tail {
                 }
             }
             self.output.flush()?;
+            if let Some(id) = parser.last_id() {
+                self.last = Some(id.to_owned());
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -75,9 +78,6 @@ impl Tail {
                 print_line(&mut self.output, &span)?;
             }
             self.left = self.left.map(|left| left - 1);
-        }
-        if event.id.is_some() {
-            self.last.clone_from(&event.id);
         }
         Ok(if self.left == Some(0) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }

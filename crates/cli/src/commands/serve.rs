@@ -1,0 +1,22 @@
+//! `endspan serve`: the span server.
+
+use crate::args::ServeArguments;
+use crate::error::CliError;
+use crate::host::{Host, data_directory, shutdown_requested};
+use crate::logging;
+use crate::output::Output;
+
+/// What a server logs unless told otherwise.
+const LOG: &str = "warn,endspan=info,endspan_server=info,endspan_store_embedded=info";
+
+pub(crate) async fn run(arguments: ServeArguments, mut output: Output) -> Result<(), CliError> {
+    logging::start(&arguments, LOG)?;
+    let data = match &arguments.data {
+        Some(data) => data.clone(),
+        None => data_directory()?,
+    };
+    let host = Host::start(&arguments, &data).await?;
+    // A reader that goes away after the first line must not end the server.
+    drop(output.line(host.banner()).and_then(|()| output.flush()));
+    host.run(shutdown_requested()).await
+}

@@ -1,0 +1,129 @@
+//! A span server in this process: where it keeps spans, where it listens, when it stops.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use endspan_server::{Config, Server};
+use endspan_store_embedded::{EmbeddedStore, OpenError, Options};
+
+use crate::args::ServeArguments;
+use crate::error::{CliError, Exit};
+
+/// A server that listens but does not answer yet.
+pub(crate) struct Host {
+    server: Server,
+    data: PathBuf,
+}
+
+impl Host {
+    /// Opens the store in a directory and listens.
+    pub(crate) async fn start(arguments: &ServeArguments, data: &Path) -> Result<Self, CliError> {
+        refuse_strangers(arguments)?;
+        let store = EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))?;
+        let config = Config { listen: arguments.listen, ..Config::default() };
+        let server = Server::bind(config, Arc::new(store)).await.map_err(|error| {
+            let cannot = CliError::new(Exit::Local, error.to_string());
+            match error.source.kind() {
+                std::io::ErrorKind::AddrInUse => cannot.with_hint(
+                    "is endspan running already? `endspan ls` shows what it holds; --listen 127.0.0.1:0 picks a free port",
+                ),
+                _ => cannot.with_hint("--listen ADDR:PORT names another address"),
+            }
+        })?;
+        Ok(Self { server, data: data.to_owned() })
+    }
+
+    /// Returns the address for clients.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.server.addr())
+    }
+
+    /// Returns the line that says what is listening where.
+    pub(crate) fn banner(&self) -> String {
+        format!(
+            "endspan {} listening on {}, data in {}",
+            env!("CARGO_PKG_VERSION"),
+            self.url(),
+            self.data.display()
+        )
+    }
+
+    /// Serves until `shutdown`, then finishes what was received.
+    pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), CliError> {
+        self.server.run(shutdown).await.map_err(|error| CliError::new(Exit::Local, error.to_string()))
+    }
+}
+
+fn cannot_open(error: &OpenError) -> CliError {
+    let cannot = CliError::new(Exit::Local, format!("cannot open the store: {error}"));
+    cannot.with_hint(match error {
+        OpenError::Locked { .. } => "stop the other one, or use another directory (--data DIR)",
+        OpenError::NewerSchema { .. } => "run the newer endspan, or use another directory (--data DIR)",
+        _ => "--data DIR names another directory",
+    })
+}
+
+/// While the server knows no keys, everyone who reaches it may read and write every span.
+fn refuse_strangers(arguments: &ServeArguments) -> Result<(), CliError> {
+    let address: SocketAddr = arguments.listen;
+    if address.ip().is_loopback() || arguments.allow_remote {
+        return Ok(());
+    }
+    Err(CliError::new(
+        Exit::Usage,
+        format!("{address} can be reached from other machines, and nothing asks them who they are"),
+    )
+    .with_hint(
+        "listen on 127.0.0.1 behind a proxy that does, or say --allow-remote if the network is trusted",
+    ))
+}
+
+/// Returns the directory of this user's for data, by the custom of the system.
+pub(crate) fn data_directory() -> Result<PathBuf, CliError> {
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let parent = if cfg!(windows) {
+        from("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        from("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share")))
+    };
+    parent.map(|parent| parent.join("endspan")).ok_or_else(|| {
+        CliError::new(Exit::Local, "this user has no home directory to keep spans in")
+            .with_hint("--data DIR names a directory")
+    })
+}
+
+/// Waits for ctrl-c or a polite kill. A second one ends the process at once.
+pub(crate) async fn shutdown_requested() {
+    wait_for_signal().await;
+    tokio::spawn(async {
+        wait_for_signal().await;
+        eprintln!("stopped without finishing");
+        std::process::exit(130);
+    });
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    drop(tokio::signal::ctrl_c().await);
+}

@@ -1,0 +1,74 @@
+//! `serve` and the command line itself as a user sees them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
+
+mod support;
+
+use support::{Served, endspan, transcript};
+
+#[test]
+fn help_names_every_command_and_exit_code() {
+    insta::assert_snapshot!(transcript(endspan().arg("--help")));
+    insta::assert_snapshot!(transcript(endspan().args(["serve", "--help"])));
+}
+
+#[test]
+fn the_first_line_says_what_listens_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("deeper/data");
+    let served = Served::start_with("127.0.0.1:0", &data);
+    assert!(data.is_dir(), "the directory is made");
+    assert!(served.url.starts_with("http://127.0.0.1:"));
+    assert_ne!(served.address(), "127.0.0.1:0");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn spans_are_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let span = serde_json::json!({"trace_id": "kept", "id": "s", "name": "kept", "status": "SUCCESS",
+        "start_timestamp": "2026-03-14T15:09:26Z", "end_timestamp": "2026-03-14T15:09:27Z"});
+    let served = Served::start_with("127.0.0.1:0", directory.path());
+    served.put("default", &[span]);
+    let before = served.transcript(&["show", "kept"]);
+    assert_eq!(served.stop(), Some(0));
+    let served = Served::start_with("127.0.0.1:0", directory.path());
+    assert_eq!(served.transcript(&["show", "kept"]), before);
+}
+
+#[test]
+fn an_address_in_use_is_explained() {
+    let served = Served::start();
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = endspan();
+    command.args(["serve", "--listen", served.address(), "--data"]).arg(directory.path());
+    insta::assert_snapshot!(served.steady(&transcript(&mut command)), @r"
+    ");
+}
+
+#[test]
+fn a_directory_in_use_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start_with("127.0.0.1:0", directory.path());
+    let mut command = endspan();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(directory.path());
+    insta::assert_snapshot!(served.steady(&transcript(&mut command)), @r"
+    ");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let mut command = endspan();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(file.join("data"));
+    let said = transcript(&mut command).replace(&*directory.path().to_string_lossy(), "[DIR]");
+    insta::assert_snapshot!(said, @r"
+    ");
+}
+
+#[test]
+fn strangers_are_kept_out_unless_told_otherwise() {
+    insta::assert_snapshot!(transcript(endspan().args(["serve", "--listen", "0.0.0.0:0"])), @r"
+    ");
+}
