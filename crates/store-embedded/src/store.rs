@@ -69,7 +69,7 @@ pub struct EmbeddedStore {
 struct Running {
     compactor_switch: Arc<CompactorSwitch>,
     compactor: Option<JoinHandle<()>>,
-    writer: JoinHandle<()>,
+    writer: JoinHandle<Connection>,
     checkpoints: Arc<Checkpoints>,
     checkpointer: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
@@ -226,18 +226,23 @@ fn load(connection: &Connection, path: &Path, options: Options) -> Result<Shared
 impl Running {
     /// Stops everything in order; what was accepted is durable afterwards.
     fn stop(self, shared: &Shared, writes: &WriteQueue<Job>, reads: &ReadQueue) {
-        // The compactor goes first: it may be waiting for the writer.
         self.compactor_switch.close();
+        // The compactor may be waiting for the writer, so that the writer goes on until the queue is empty. A
+        // thread that panicked has said so already.
+        let _ = self.compactor.map(JoinHandle::join);
         writes.close();
-        for thread in self.compactor.into_iter().chain([self.writer]) {
-            // A thread that panicked has said so already.
-            let _ = thread.join();
-        }
+        let connection = self.writer.join();
         shared.set_closed();
         reads.close();
         self.checkpoints.close();
         for thread in self.readers.into_iter().chain([self.checkpointer]) {
             let _ = thread.join();
+        }
+        // Alone with the file: the log can go, so that the next start is quick.
+        if let Ok(connection) = connection
+            && let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        {
+            tracing::warn!(%error, "the last checkpoint failed; the log stays for the next start");
         }
         drop(self.directory);
     }

@@ -40,16 +40,16 @@ pub(crate) enum Job {
     Tidy(oneshot::Sender<()>),
 }
 
-/// Runs until the queue is closed and empty. `ready` learns whether the thread could start.
+/// Runs until the queue is closed and empty, and gives the connection back. `ready` learns whether it could start.
 pub(crate) fn run(
     connection: Connection,
     shared: Arc<Shared>,
     queue: Arc<WriteQueue<Job>>,
     checkpoints: Arc<Checkpoints>,
     ready: std::sync::mpsc::Sender<Result<()>>,
-) {
+) -> Connection {
     // Whatever ends this thread, nobody may wait for it in vain.
-    let _guard = CloseOnDrop { queue: &queue, shared: &shared };
+    let guard = CloseOnDrop { queue: &queue, shared: &shared };
     match Writer::new(&connection, &shared, &checkpoints) {
         Ok(mut writer) => {
             let _ = ready.send(Ok(()));
@@ -59,6 +59,8 @@ pub(crate) fn run(
             let _ = ready.send(Err(error));
         }
     }
+    drop(guard);
+    connection
 }
 
 struct CloseOnDrop<'a> {
