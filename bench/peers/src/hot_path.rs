@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::payload::chat;
-use crate::subjects::{BareQueue, Fastrace, OpenTelemetry, Payload, Subject};
+use crate::subjects::{BareQueue, Endspan, Fastrace, OpenTelemetry, Payload, Subject};
 
 /// Spans of a burst: below every subject's queue bound.
 const BURST_TRACES: usize = 300;
@@ -39,7 +39,9 @@ impl Case {
 
 /// Prints a row a subject: median nanoseconds per span of each case.
 pub fn run(samples: usize, only: &str) -> Result<()> {
-    let subjects: [(&str, fn() -> Box<dyn Subject>); 3] = [
+    let subjects: [(&str, fn() -> Box<dyn Subject>); 5] = [
+        ("endspan, spool on (its default)", || Box::new(Endspan::new(true))),
+        ("endspan, spool off", || Box::new(Endspan::new(false))),
         ("bare queue push (floor)", || Box::new(BareQueue::new())),
         ("OpenTelemetry batch processor", || Box::new(OpenTelemetry::new())),
         ("fastrace", || Box::new(Fastrace::new())),

@@ -10,6 +10,8 @@
 
 mod hot_path;
 mod payload;
+mod pipeline;
+mod sink;
 mod subjects;
 
 use anyhow::Result;
@@ -33,10 +35,38 @@ enum What {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// Spans a second and CPU from one producer to a local HTTP sink.
+    Pipeline {
+        /// Runs per cell; the table shows medians.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// The sink of `pipeline`, a process of its own: answers every request with 200.
+    #[command(hide = true)]
+    Sink {
+        /// How long each answer takes.
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
+    },
+    /// One cell of `pipeline`, a process of its own.
+    #[command(hide = true)]
+    Cell {
+        /// Who.
+        subject: pipeline::Who,
+        /// Bytes of payload a span.
+        bytes: usize,
+        /// How many spans.
+        spans: usize,
+        /// The sink.
+        address: String,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().what {
         What::HotPath { samples, only } => hot_path::run(samples, &only),
+        What::Pipeline { runs } => pipeline::run(runs),
+        What::Sink { delay_ms } => sink::serve(delay_ms),
+        What::Cell { subject, bytes, spans, address } => pipeline::cell(subject, bytes, spans, &address),
     }
 }

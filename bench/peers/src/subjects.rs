@@ -122,6 +122,70 @@ fn both(input: String, output: String) -> [(Cow<'static, str>, Cow<'static, str>
     [("input".into(), input.into()), ("output".into(), output.into())]
 }
 
+/// endspan with an exporter that drops what it gets.
+pub struct Endspan {
+    tracer: endspan::Tracer,
+    _spool: Option<tempfile::TempDir>,
+}
+
+struct DiscardBatch;
+
+impl endspan::exporter::Exporter for DiscardBatch {
+    fn name(&self) -> &str {
+        "discard"
+    }
+
+    fn export(&self, _: endspan::exporter::Batch) -> endspan::exporter::Export {
+        Box::pin(async { endspan::lane::Outcome::Delivered })
+    }
+}
+
+impl Endspan {
+    pub fn new(spool: bool) -> Self {
+        let directory = spool.then(|| tempfile::tempdir().ok()).flatten();
+        let mut builder = endspan::Tracer::builder().exporter(DiscardBatch).spool(false);
+        if let Some(directory) = &directory {
+            builder = builder.spool_directory(directory.path());
+        }
+        Self { tracer: builder.build(), _spool: directory }
+    }
+}
+
+impl Subject for Endspan {
+    fn trace(&mut self, payloads: &mut dyn FnMut() -> Payload<'static>) {
+        use endspan::PayloadSource;
+        let trace = self.tracer.new_trace();
+        let root = trace.span("root").start();
+        for _ in 0..9 {
+            let mut span = root.child("child").start();
+            match payloads() {
+                Payload::None => {}
+                Payload::Moved(input, output) => {
+                    span.set_input(PayloadSource::json(input));
+                    span.set_output(PayloadSource::json(output));
+                }
+                Payload::Value(value) => {
+                    span.set_input(value);
+                    span.set_output(value);
+                }
+            }
+            span.end();
+        }
+        root.end();
+    }
+
+    fn flush(&mut self) {
+        self.tracer.flush(std::time::Duration::from_secs(10));
+    }
+}
+
+impl Drop for Endspan {
+    fn drop(&mut self) {
+        let report = self.tracer.shutdown();
+        assert!(report.is_complete(), "spans were lost on the way: {report}");
+    }
+}
+
 /// The floor: two clock readings, random ids, one push into a bounded queue that a thread empties.
 pub struct BareQueue {
     queue: std::sync::Arc<crossbeam_queue::ArrayQueue<BareSpan>>,
