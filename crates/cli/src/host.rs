@@ -101,29 +101,50 @@ pub(crate) fn data_directory() -> Result<PathBuf, CliError> {
     })
 }
 
-/// Waits for ctrl-c or a polite kill. A second one ends the process at once.
-pub(crate) async fn shutdown_requested() {
-    wait_for_signal().await;
-    tokio::spawn(async {
-        wait_for_signal().await;
-        eprintln!("stopped without finishing");
-        std::process::exit(130);
-    });
+/// Ctrl-c and the polite kill, caught from the moment this is made: make it before the line that tells others
+/// that the server is there.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
 }
 
-#[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+impl Signals {
+    #[cfg(unix)]
+    pub(crate) fn catch() -> Result<Self, CliError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let catch = |kind| {
+            signal(kind).map_err(|error| CliError::new(Exit::Local, format!("cannot catch signals: {error}")))
+        };
+        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
     }
-}
 
-#[cfg(not(unix))]
-async fn wait_for_signal() {
-    drop(tokio::signal::ctrl_c().await);
+    #[cfg(not(unix))]
+    pub(crate) fn catch() -> Result<Self, CliError> {
+        Ok(Self {})
+    }
+
+    /// Waits for the first signal. A second one then ends the process at once.
+    pub(crate) async fn shutdown_requested(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            eprintln!("stopped without finishing");
+            std::process::exit(130);
+        });
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }

@@ -12,17 +12,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("endspan-wire", &["endspan-model"]),
     ("endspan-otlp", &["endspan-model"]),
     ("endspan", &["endspan-model", "endspan-wire", "endspan-otlp", "endspan-spool"]),
+    ("endspan-redaction", &["endspan-model"]),
     ("endspan-store", &["endspan-model"]),
     ("endspan-store-embedded", &["endspan-model", "endspan-store"]),
     ("endspan-store-postgres", &["endspan-model", "endspan-store"]),
     ("endspan-store-clickhouse", &["endspan-model", "endspan-store"]),
-    ("endspan-server", &["endspan-model", "endspan-wire", "endspan-otlp", "endspan-store"]),
+    (
+        "endspan-server",
+        &["endspan-model", "endspan-wire", "endspan-otlp", "endspan-redaction", "endspan-store"],
+    ),
     (
         "endspan-cli",
         &[
             "endspan",
             "endspan-model",
             "endspan-otlp",
+            "endspan-redaction",
             "endspan-server",
             "endspan-spool",
             "endspan-store",

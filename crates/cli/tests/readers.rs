@@ -134,7 +134,7 @@ fn without_a_server_the_error_says_how_to_start_one() {
             exit 3
             --- stdout
             --- stderr
-            error: cannot reach http://127.0.0.1:1: Connection refused (os error 111)
+            error: cannot reach http://127.0.0.1:1: Connection refused
             hint: start a server with `endspan serve` or `endspan demo`, or name another with --server URL
             ");
         }
@@ -177,6 +177,8 @@ fn tail_prints_spans_as_they_arrive() {
     let mut printed = String::new();
     child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
     insta::assert_snapshot!(printed, @r"
+    15:09:29.500     3.50s  ok        plan a trip  AGENT_WORKFLOW  0f6e8b1c-trip
+    15:09:27.334     1.23s  ERROR     ask the model  COMPLETION  0f6e8b1c-trip
     ");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

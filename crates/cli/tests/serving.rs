@@ -42,6 +42,11 @@ fn an_address_in_use_is_explained() {
     let mut command = endspan();
     command.args(["serve", "--listen", served.address(), "--data"]).arg(directory.path());
     insta::assert_snapshot!(served.steady(&transcript(&mut command)), @r"
+    exit 5
+    --- stdout
+    --- stderr
+    error: cannot listen on [ADDRESS]: Address already in use
+    hint: is endspan running already? `endspan ls` shows what it holds; --listen 127.0.0.1:0 picks a free port
     ");
 }
 
@@ -52,6 +57,11 @@ fn a_directory_in_use_is_explained() {
     let mut command = endspan();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(directory.path());
     insta::assert_snapshot!(served.steady(&transcript(&mut command)), @r"
+    exit 5
+    --- stdout
+    --- stderr
+    error: cannot open the store: [DATA] is in use by another server
+    hint: stop the other one, or use another directory (--data DIR)
     ");
 }
 
@@ -64,11 +74,21 @@ fn a_directory_that_cannot_be_made_is_explained() {
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(file.join("data"));
     let said = transcript(&mut command).replace(&*directory.path().to_string_lossy(), "[DIR]");
     insta::assert_snapshot!(said, @r"
+    exit 5
+    --- stdout
+    --- stderr
+    error: cannot open the store: [DIR]/file/data: Not a directory
+    hint: --data DIR names another directory
     ");
 }
 
 #[test]
 fn strangers_are_kept_out_unless_told_otherwise() {
     insta::assert_snapshot!(transcript(endspan().args(["serve", "--listen", "0.0.0.0:0"])), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: 0.0.0.0:0 can be reached from other machines, and nothing asks them who they are
+    hint: listen on 127.0.0.1 behind a proxy that does, or say --allow-remote if the network is trusted
     ");
 }

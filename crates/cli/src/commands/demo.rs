@@ -12,7 +12,7 @@ use crate::args::{DemoArguments, ServerArguments};
 use crate::client::{Client, TraceDetail};
 use crate::demo::{Agent, CONVERSATIONS, Recorder, Stop, find_differences};
 use crate::error::{CliError, Exit};
-use crate::host::{Host, shutdown_requested};
+use crate::host::{Host, Signals};
 use crate::logging;
 use crate::output::Output;
 use crate::tree;
@@ -38,6 +38,7 @@ const ONCE_PACE: f64 = 0.01;
 pub(crate) async fn run(arguments: DemoArguments, mut output: Output) -> Result<(), CliError> {
     logging::start(&arguments.serve, LOG)?;
     let (data, _temporary) = data_directory(&arguments)?;
+    let signals = Signals::catch()?;
     let host = Host::start(&arguments.serve, &data).await?;
     let url = host.url();
     let banner = host.banner();
@@ -50,7 +51,14 @@ pub(crate) async fn run(arguments: DemoArguments, mut output: Output) -> Result<
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(host.run(async move { drop(stopped.await) }));
     let demo = Demo { client, output, json: arguments.json };
-    let result = if arguments.once { demo.run_once(&url).await } else { demo.run_on(&url).await };
+    let result = if arguments.once {
+        tokio::select! {
+            result = demo.run_once(&url) => result,
+            () = signals.shutdown_requested() => Err(CliError::new(Exit::NotFound, "stopped before the check was done")),
+        }
+    } else {
+        demo.run_on(&url, signals).await
+    };
     drop(stop);
     let served = serving.await.unwrap_or_else(|error| {
         Err(CliError::new(Exit::Local, format!("the server ended unexpectedly: {error}")))
@@ -114,7 +122,7 @@ impl Demo {
     }
 
     /// Keeps agents at work, and prints each trace when it is finished, until ctrl-c.
-    async fn run_on(mut self, url: &str) -> Result<(), CliError> {
+    async fn run_on(mut self, url: &str, signals: Signals) -> Result<(), CliError> {
         eprintln!("agents are at work; each trace prints when it is finished (ctrl-c ends)");
         eprintln!("in another terminal: endspan tail --server {url}");
         let tracer = Arc::new(tracer_to(url).build());
@@ -124,7 +132,7 @@ impl Demo {
             (0..AGENTS).map(|number| start_agent(number, &tracer, &stop, &finished)).collect();
         drop(finished);
         let result = tokio::select! {
-            () = shutdown_requested() => Ok(()),
+            () = signals.shutdown_requested() => Ok(()),
             result = self.print_traces(&tracer, &mut traces) => result,
         };
         stop.set();

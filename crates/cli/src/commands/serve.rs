@@ -2,7 +2,7 @@
 
 use crate::args::ServeArguments;
 use crate::error::CliError;
-use crate::host::{Host, data_directory, shutdown_requested};
+use crate::host::{Host, Signals, data_directory};
 use crate::logging;
 use crate::output::Output;
 
@@ -15,8 +15,9 @@ pub(crate) async fn run(arguments: ServeArguments, mut output: Output) -> Result
         Some(data) => data.clone(),
         None => data_directory()?,
     };
+    let signals = Signals::catch()?;
     let host = Host::start(&arguments, &data).await?;
     // A reader that goes away after the first line must not end the server.
     drop(output.line(host.banner()).and_then(|()| output.flush()));
-    host.run(shutdown_requested()).await
+    host.run(signals.shutdown_requested()).await
 }

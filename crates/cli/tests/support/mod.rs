@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Returns a command without the developer's own settings.
-pub fn endspan() -> Command {
+pub(crate) fn endspan() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_endspan"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -23,15 +23,15 @@ pub fn endspan() -> Command {
 }
 
 /// A running `endspan serve`; killed when dropped.
-pub struct Served {
+pub(crate) struct Served {
     child: Child,
-    pub url: String,
+    pub(crate) url: String,
     data: PathBuf,
     owned: Option<tempfile::TempDir>,
 }
 
 impl Served {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
         let mut served = Self::start_with("127.0.0.1:0", &data);
@@ -39,7 +39,7 @@ impl Served {
         served
     }
 
-    pub fn start_with(listen: &str, data: &Path) -> Self {
+    pub(crate) fn start_with(listen: &str, data: &Path) -> Self {
         let mut child = endspan()
             .args(["serve", "--listen", listen, "--data"])
             .arg(data)
@@ -58,12 +58,12 @@ impl Served {
         Self { child, url, data: data.to_owned(), owned: None }
     }
 
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
     }
 
     /// Writes spans in the SGP form.
-    pub fn put(&self, account: &str, items: &[serde_json::Value]) {
+    pub(crate) fn put(&self, account: &str, items: &[serde_json::Value]) {
         let body = serde_json::json!({ "items": items }).to_string();
         let mut stream = TcpStream::connect(self.address()).expect("the server listens");
         let head = format!(
@@ -81,14 +81,14 @@ impl Served {
     }
 
     /// Returns a reading command against this server.
-    pub fn ask(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Command {
         let mut command = endspan();
         command.args(arguments).env("ENDSPAN_SERVER", &self.url);
         command
     }
 
     /// Asks the server to stop as `kill` does, and returns how it ended.
-    pub fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").arg(pid).status().expect("kill runs");
         assert!(sent.success());
@@ -96,14 +96,14 @@ impl Served {
     }
 
     /// Replaces what differs from run to run.
-    pub fn steady(&self, text: &str) -> String {
+    pub(crate) fn steady(&self, text: &str) -> String {
         text.replace(&self.url, "[URL]")
             .replace(self.address(), "[ADDRESS]")
             .replace(&*self.data.to_string_lossy(), "[DATA]")
     }
 
     /// Runs a reading command and shows everything that a user sees.
-    pub fn transcript(&self, arguments: &[&str]) -> String {
+    pub(crate) fn transcript(&self, arguments: &[&str]) -> String {
         self.steady(&transcript(&mut self.ask(arguments)))
     }
 }
@@ -116,12 +116,23 @@ impl Drop for Served {
 }
 
 /// Runs a command and shows exit code, output and errors.
-pub fn transcript(command: &mut Command) -> String {
+pub(crate) fn transcript(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the command runs");
     format!(
         "exit {}\n--- stdout\n{}--- stderr\n{}",
         status.code().map_or("by signal".to_owned(), |code| code.to_string()),
         String::from_utf8_lossy(&stdout),
-        String::from_utf8_lossy(&stderr)
+        without_error_numbers(&String::from_utf8_lossy(&stderr))
     )
+}
+
+/// Takes out what differs from system to system: `(os error 111)`.
+fn without_error_numbers(text: &str) -> String {
+    let mut rest = text;
+    let mut kept = String::new();
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        kept.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, after)| after);
+    }
+    kept + rest
 }
