@@ -44,7 +44,10 @@ export class Random {
   }
   uuid(): string {
     let hex = "";
-    for (let i = 0; i < 4; i++) hex += Math.floor(this.next() * 4_294_967_296).toString(16).padStart(8, "0");
+    for (let i = 0; i < 4; i++)
+      hex += Math.floor(this.next() * 4_294_967_296)
+        .toString(16)
+        .padStart(8, "0");
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
   }
 }
@@ -78,11 +81,24 @@ const SCENARIOS: Scenario[] = [
       },
       {
         name: "search_docs",
-        args: (r) => ({ query: r.pick(["refund window", "damaged on arrival", "tent pole replacement"]), top_k: 5 }),
+        args: (r) => ({
+          query: r.pick(["refund window", "damaged on arrival", "tent pole replacement"]),
+          top_k: 5,
+        }),
         result: (r) => ({
           results: [
-            { id: r.below(9999), score: 0.91, title: "Returns and refunds", snippet: "Unused goods can be returned within 60 days." },
-            { id: r.below(9999), score: 0.83, title: "Damaged on arrival", snippet: "Send a photo; a replacement ships the same day." },
+            {
+              id: r.below(9999),
+              score: 0.91,
+              title: "Returns and refunds",
+              snippet: "Unused goods can be returned within 60 days.",
+            },
+            {
+              id: r.below(9999),
+              score: 0.83,
+              title: "Damaged on arrival",
+              snippet: "Send a photo; a replacement ships the same day.",
+            },
           ],
           total: 2,
         }),
@@ -114,7 +130,14 @@ const SCENARIOS: Scenario[] = [
     tools: [
       {
         name: "bash",
-        args: (r) => ({ command: r.pick(["cargo test -p ledger", "rg -n 'fn settle' src", "git diff --stat", "cargo check"]) }),
+        args: (r) => ({
+          command: r.pick([
+            "cargo test -p ledger",
+            "rg -n 'fn settle' src",
+            "git diff --stat",
+            "cargo check",
+          ]),
+        }),
         result: (r) =>
           r.pick([
             "running 42 tests\ntest settle::rounds_half_even ... FAILED\n\nfailures:\n  left: 1005\n right: 1004\n\ntest result: FAILED. 41 passed; 1 failed",
@@ -130,7 +153,11 @@ const SCENARIOS: Scenario[] = [
       },
       {
         name: "edit_file",
-        args: () => ({ path: "src/settle.rs", old: "entry.amount.round()", new: "entry.amount.round_half_even()" }),
+        args: () => ({
+          path: "src/settle.rs",
+          old: "entry.amount.round()",
+          new: "entry.amount.round_half_even()",
+        }),
         result: () => "1 replacement in src/settle.rs",
       },
     ],
@@ -153,15 +180,37 @@ const SCENARIOS: Scenario[] = [
     tools: [
       {
         name: "web_search",
-        args: (r) => ({ query: r.pick(["sodium-ion cell cost 2026", "grid storage tenders Europe", "cycle life LFP vs Na-ion"]) }),
-        result: (r) => ({ hits: Array.from({ length: 4 }, (_, i) => ({ rank: i + 1, url: `https://example.org/${r.below(9999)}`, title: "Storage outlook" })) }),
+        args: (r) => ({
+          query: r.pick([
+            "sodium-ion cell cost 2026",
+            "grid storage tenders Europe",
+            "cycle life LFP vs Na-ion",
+          ]),
+        }),
+        result: (r) => ({
+          hits: Array.from({ length: 4 }, (_, i) => ({
+            rank: i + 1,
+            url: `https://example.org/${r.below(9999)}`,
+            title: "Storage outlook",
+          })),
+        }),
       },
       {
         name: "fetch_page",
         args: (r) => ({ url: `https://example.org/${r.below(9999)}` }),
-        result: (r) => ({ status: 200, words: 800 + r.below(4000), text: "Sodium-ion cells were quoted between 52 and 61 USD/kWh in the first half of the year, against 49 for LFP. " .repeat(6) }),
+        result: (r) => ({
+          status: 200,
+          words: 800 + r.below(4000),
+          text: "Sodium-ion cells were quoted between 52 and 61 USD/kWh in the first half of the year, against 49 for LFP. ".repeat(
+            6,
+          ),
+        }),
       },
-      { name: "calculator", args: () => ({ expression: "(61-49)/49" }), result: () => ({ value: 0.2448979591836735 }) },
+      {
+        name: "calculator",
+        args: () => ({ expression: "(61-49)/49" }),
+        result: () => ({ value: 0.2448979591836735 }),
+      },
     ],
     asks: [
       "Is sodium-ion already cheaper than LFP for grid storage? Give me numbers I can quote.",
@@ -212,7 +261,9 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
       end: null,
       input: null,
       output: null,
-      metadata: payloads ? { agent_name: scenario.agent, session_id: `sess-${options.seed}`, environment: "production" } : null,
+      metadata: payloads
+        ? { agent_name: scenario.agent, session_id: `sess-${options.seed}`, environment: "production" }
+        : null,
       model: null,
       error: null,
       input_tokens: null,
@@ -228,7 +279,10 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
     span.status = failure ? "ERROR" : "SUCCESS";
     span.error = failure;
     if (failure && payloads) {
-      span.metadata = { ...(span.metadata as object), __error__: { type: failure.split(":")[0], message: failure } };
+      span.metadata = {
+        ...(span.metadata as object),
+        __error__: { type: failure.split(":")[0], message: failure },
+      };
     }
   };
   const wait = (low: number, high: number) => {
@@ -263,15 +317,28 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
       wait(last ? 700 : 400, last ? 2600 : 1400);
       if (r.below(29) === 0) {
         close(call, "RateLimitError: 429 too many requests, retry after 1.2 s");
-        if (payloads) call.input = { model: scenario.model, temperature: 0.2, ...(anthropic ? { system: scenario.system } : {}), messages: messages.slice() };
+        if (payloads)
+          call.input = {
+            model: scenario.model,
+            temperature: 0.2,
+            ...(anthropic ? { system: scenario.system } : {}),
+            messages: messages.slice(),
+          };
         wait(1000, 1300);
         round--;
         continue;
       }
       const answer = scenario.answers[(turn - 1) % scenario.answers.length]!;
-      const wanted = last ? [] : Array.from({ length: round === 0 && r.below(3) === 0 ? 4 + r.below(9) : 1 + r.below(2) }, () => r.pick(scenario.tools));
+      const wanted = last
+        ? []
+        : Array.from({ length: round === 0 && r.below(3) === 0 ? 4 + r.below(9) : 1 + r.below(2) }, () =>
+            r.pick(scenario.tools),
+          );
       const sameTool = wanted.length > 3 ? wanted[0]! : null;
-      const calls = wanted.map((tool) => ({ id: `call_${r.below(1e9).toString(36)}`, tool: sameTool ?? tool }));
+      const calls = wanted.map((tool) => ({
+        id: `call_${r.below(1e9).toString(36)}`,
+        tool: sameTool ?? tool,
+      }));
       const made = calls.map((c) => ({ ...c, args: c.tool.args(r) }));
       const outputTokens = last ? 40 + Math.round(answer.length / 4) : 24 + 18 * made.length;
       const cached = turn > 1 || round > 0 ? Math.floor((inputTokens * 0.8) / 64) * 64 : 0;
@@ -307,14 +374,29 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
       }
       if (payloads) {
         call.input = anthropic
-          ? { model: scenario.model, max_tokens: 4096, system: scenario.system, messages: messages.slice(), tools: scenario.tools.map((x) => ({ name: x.name })) }
-          : { model: scenario.model, temperature: 0.2, messages: messages.slice(), tools: scenario.tools.map((x) => ({ type: "function", function: { name: x.name } })) };
+          ? {
+              model: scenario.model,
+              max_tokens: 4096,
+              system: scenario.system,
+              messages: messages.slice(),
+              tools: scenario.tools.map((x) => ({ name: x.name })),
+            }
+          : {
+              model: scenario.model,
+              temperature: 0.2,
+              messages: messages.slice(),
+              tools: scenario.tools.map((x) => ({ type: "function", function: { name: x.name } })),
+            };
         call.output = anthropic
           ? {
               id: `msg_${r.below(1e9).toString(36)}`,
               ...said,
               stop_reason: last ? "end_turn" : "tool_use",
-              usage: { input_tokens: inputTokens - cached, cache_read_input_tokens: cached, output_tokens: outputTokens },
+              usage: {
+                input_tokens: inputTokens - cached,
+                cache_read_input_tokens: cached,
+                output_tokens: outputTokens,
+              },
             }
           : {
               id: `chatcmpl-${r.below(1e9).toString(36)}`,
@@ -338,18 +420,29 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
         if (payloads) tool.input = c.args as object;
         wait(1, 3);
         if (c.tool.name === "fetch_page" || c.tool.name === "get_order") {
-          const http = open(tool, c.tool.name === "get_order" ? "SELECT orders" : "GET example.org", "CUSTOM");
+          const http = open(
+            tool,
+            c.tool.name === "get_order" ? "SELECT orders" : "GET example.org",
+            "CUSTOM",
+          );
           wait(30, 240);
           close(http);
         }
         wait(10, 420);
         const failed = r.below(23) === 0;
         const result = failed ? "upstream timed out after 400 ms" : c.tool.result(r);
-        if (payloads) tool.output = failed ? null : typeof result === "string" ? { text: result } : (result as object);
+        if (payloads)
+          tool.output = failed ? null : typeof result === "string" ? { text: result } : (result as object);
         close(tool, failed ? "TimeoutError: upstream timed out after 400 ms" : null);
         const text = typeof result === "string" ? result : JSON.stringify(result);
         tokens += Math.round(text.length / 4);
-        if (anthropic) results.push({ type: "tool_result", tool_use_id: c.id, content: text, ...(failed ? { is_error: true } : {}) });
+        if (anthropic)
+          results.push({
+            type: "tool_result",
+            tool_use_id: c.id,
+            content: text,
+            ...(failed ? { is_error: true } : {}),
+          });
         else messages.push({ role: "tool", tool_call_id: c.id, name: c.tool.name, content: text });
         wait(1, 5);
       }
@@ -404,5 +497,7 @@ function addOddities(spans: MockSpan[], r: Random): void {
   spans.push(a, b);
   const turn = spans.find((span) => span.name === "turn_1")!;
   spans.push(plain("remote_worker", turn.id, turn.start - 340_000, turn.start + 200_000));
-  spans.push(plain("send_summary_email", turn.id, turn.start + 100_000, (turn.end ?? turn.start) + 2_700_000));
+  spans.push(
+    plain("send_summary_email", turn.id, turn.start + 100_000, (turn.end ?? turn.start) + 2_700_000),
+  );
 }

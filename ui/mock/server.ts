@@ -1,9 +1,15 @@
 /** A small stand-in for the span server: same routes, generated traces, live stream. For development and tests. */
 import { createReadStream, existsSync, statSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { extname, join, normalize } from "node:path";
 import { createGzip, gzipSync } from "node:zlib";
-import { makeTrace, type MockSpan } from "./generate";
+import { type MockSpan, makeTrace } from "./generate";
 
 /** The policy that the real server sends; held here too, so that tests run under it. */
 export const CONTENT_SECURITY_POLICY = [
@@ -31,12 +37,15 @@ export class MockServer {
   private readonly tails = new Set<{ response: ServerResponse; traceId: string | null }>();
   private position = 0;
   private server: Server | null = null;
-  private readonly counts = { received: 0, stored: 0, superseded: 3, rejected: { invalid_json: 2, too_large: 1 } as Record<string, number> };
+  private readonly counts = {
+    received: 6,
+    stored: 0,
+    superseded: 3,
+    rejected: { malformed: 2, too_large: 1 } as Record<string, number>,
+  };
   private readonly startedAt = Date.now();
 
-  constructor(
-    private readonly options: { dist?: string; key?: string } = {},
-  ) {}
+  constructor(private readonly options: { dist?: string; key?: string; upstream?: string } = {}) {}
 
   add(spans: MockSpan[]): void {
     this.traces.set(spans[0]!.trace_id, spans);
@@ -83,13 +92,15 @@ export class MockServer {
     const url = new URL(request.url!, "http://mock");
     const path = url.pathname;
     if (!path.startsWith("/api/")) return this.file(path, response);
+    if (this.options.upstream) return forward(this.options.upstream, request, response);
     if (this.options.key && request.headers["x-api-key"] !== this.options.key) {
       return json(request, response, { message: "an API key is needed" }, 401);
     }
     const parts = path.split("/").slice(2).map(decodeURIComponent);
     if (path === "/api/traces") return json(request, response, this.list(url.searchParams));
     if (path === "/api/stats") return json(request, response, this.stats());
-    if (path === "/api/info") return json(request, response, { version: "0.1.0", keys: this.options.key !== undefined });
+    if (path === "/api/info")
+      return json(request, response, { version: "0.1.0", keys: this.options.key !== undefined });
     if (path === "/api/tail") return this.tail(url, response);
     if (parts[0] === "traces") {
       const spans = this.traces.get(parts[1]!);
@@ -97,11 +108,16 @@ export class MockServer {
       if (parts[2] === "structure") return json(request, response, columns(spans, this.position));
       if (parts[2] === "search") {
         const text = (url.searchParams.get("text") ?? "").toLowerCase();
-        const ids = spans.filter((span) => JSON.stringify(span).toLowerCase().includes(text)).map((span) => span.id);
+        const ids = spans
+          .filter((span) => JSON.stringify(span).toLowerCase().includes(text))
+          .map((span) => span.id);
         return json(request, response, { ids });
       }
       const payloads = url.searchParams.get("payloads") === "true";
-      return json(request, response, { trace_id: parts[1], spans: spans.map((span) => toJson(span, payloads)) });
+      return json(request, response, {
+        trace_id: parts[1],
+        spans: spans.map((span) => toJson(span, payloads)),
+      });
     }
     if (parts[0] === "spans") {
       const span = this.traces.get(parts[1]!)?.find((other) => other.id === parts[2]);
@@ -156,9 +172,27 @@ export class MockServer {
       ],
       retention: { max_age_seconds: 30 * 86_400, max_bytes: 20_000_000_000 },
       clients: [
-        { name: "endspan-python", version: "0.1.0", last_seen: new Date(Date.now() - 900).toISOString(), delivered: 18_204, dropped: {} },
-        { name: "endspan-python", version: "0.1.0", last_seen: new Date(Date.now() - 65_000).toISOString(), delivered: 951, dropped: { queue_full: 12, process_died: 1 } },
-        { name: "scale-gp-beta", version: "0.7.0", last_seen: new Date(Date.now() - 4000).toISOString(), delivered: 4410, dropped: {} },
+        {
+          name: "endspan-python",
+          version: "0.1.0",
+          last_seen: new Date(Date.now() - 900).toISOString(),
+          delivered: 18_204,
+          dropped: {},
+        },
+        {
+          name: "endspan-python",
+          version: "0.1.0",
+          last_seen: new Date(Date.now() - 65_000).toISOString(),
+          delivered: 951,
+          dropped: { queue_full: 12, process_died: 1 },
+        },
+        {
+          name: "scale-gp-beta",
+          version: "0.7.0",
+          last_seen: new Date(Date.now() - 4000).toISOString(),
+          delivered: 4410,
+          dropped: {},
+        },
       ],
       uptime_seconds: Math.round((Date.now() - this.startedAt) / 1000) + 93_000,
     };
@@ -185,7 +219,8 @@ export class MockServer {
       return;
     }
     let file = join(dist, normalize(path));
-    if (!file.startsWith(dist) || !existsSync(file) || !statSync(file).isFile()) file = join(dist, "index.html");
+    if (!file.startsWith(dist) || !existsSync(file) || !statSync(file).isFile())
+      file = join(dist, "index.html");
     const immutable = file.includes("assets");
     response.writeHead(200, {
       ...headers,
@@ -195,6 +230,21 @@ export class MockServer {
     });
     createReadStream(file).pipe(createGzip()).pipe(response);
   }
+}
+
+/** Hands a request to a real server: the pages of this folder with the answers of that one. */
+function forward(upstream: string, request: IncomingMessage, response: ServerResponse): void {
+  const call = httpRequest(
+    new URL(request.url!, upstream),
+    { method: request.method, headers: { ...request.headers, host: new URL(upstream).host } },
+    (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers);
+      answer.pipe(response);
+    },
+  );
+  call.on("error", () => response.writeHead(502).end());
+  response.on("close", () => call.destroy());
+  request.pipe(call);
 }
 
 function json(request: IncomingMessage, response: ServerResponse, value: unknown, status = 200): void {
@@ -289,7 +339,9 @@ function columns(spans: MockSpan[], position: number): unknown {
     base_unix_micros: base,
     columns: {
       id: spans.map((span) => span.id),
-      parent: spans.map((span) => (span.parent_id === null ? -1 : (at.get(span.parent_id) ?? -2 - lost.of(span.parent_id)))),
+      parent: spans.map((span) =>
+        span.parent_id === null ? -1 : (at.get(span.parent_id) ?? -2 - lost.of(span.parent_id)),
+      ),
       name: spans.map((span) => names.of(span.name)),
       type: spans.map((span) => types.of(span.type)),
       status: spans.map((span) => [null, "SUCCESS", "ERROR", "CANCELED"].indexOf(span.status)),
@@ -313,7 +365,13 @@ function columns(spans: MockSpan[], position: number): unknown {
 /** The traces that development and screenshots show: every scenario, one odd, one running, some large. */
 export function fillWithSamples(server: MockServer, now = Date.now() * 1000): void {
   for (let i = 0; i < 240; i++) {
-    server.add(makeTrace({ seed: 1000 + i, start: now - 60_000_000 - i * i * 4_000_000, account: i % 17 === 5 ? "staging" : "default" }));
+    server.add(
+      makeTrace({
+        seed: 1000 + i,
+        start: now - 60_000_000 - i * i * 4_000_000,
+        account: i % 17 === 5 ? "staging" : "default",
+      }),
+    );
   }
   server.add(makeTrace({ seed: 3, start: now - 40_000_000, spans: 60, scenario: 0 }));
   server.add(makeTrace({ seed: 8, start: now - 50_000_000, spans: 26, scenario: 1 }));
@@ -327,10 +385,24 @@ export function playLive(server: MockServer, seed: number, speed = 1): () => voi
   const spans = makeTrace({ seed, start: began, spans: 40 });
   const events: { at: number; span: MockSpan }[] = [];
   for (const span of spans) {
-    events.push({ at: span.start, span: { ...span, end: null, status: null, output: null, error: null, output_tokens: null, input_tokens: null, cost_usd: null } });
+    events.push({
+      at: span.start,
+      span: {
+        ...span,
+        end: null,
+        status: null,
+        output: null,
+        error: null,
+        output_tokens: null,
+        input_tokens: null,
+        cost_usd: null,
+      },
+    });
     if (span.end !== null) events.push({ at: span.end, span });
   }
   events.sort((a, b) => a.at - b.at);
-  const timers = events.map((event) => setTimeout(() => server.upsert(event.span), (event.at - began) / 1000 / speed));
+  const timers = events.map((event) =>
+    setTimeout(() => server.upsert(event.span), (event.at - began) / 1000 / speed),
+  );
   return () => timers.forEach(clearTimeout);
 }

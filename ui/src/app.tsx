@@ -8,7 +8,7 @@ import { Icon } from "./components/icon";
 import { SHORTCUTS, useKeys } from "./components/keys";
 import { Traces } from "./pages/traces";
 import { navigate, place, traceIdOf } from "./router";
-import { theme, type Theme } from "./settings";
+import { type Theme, theme } from "./settings";
 
 const helpOpen = signal(false);
 
@@ -230,14 +230,18 @@ interface LazyProps<P> {
 }
 
 /** Loads a page's code when it is first opened. */
-class Lazy<P extends object> extends Component<LazyProps<P>, { page: ((props: P) => ComponentChildren) | null }> {
+class Lazy<P extends object> extends Component<
+  LazyProps<P>,
+  { page: ((props: P) => ComponentChildren) | null }
+> {
   override state: { page: ((props: P) => ComponentChildren) | null } = { page: null };
   override componentDidMount() {
     this.props.load().then(
       (module) => this.setState({ page: module.default }),
-      (error) => this.setState(() => {
-        throw error;
-      }),
+      (error) =>
+        this.setState(() => {
+          throw error;
+        }),
     );
   }
   override render({ props }: LazyProps<P>) {

@@ -64,7 +64,8 @@ export function startRouter(): void {
     place.value = read();
   });
   document.addEventListener("click", (event) => {
-    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey)
+      return;
     const link = (event.target as Element | null)?.closest?.("a[href]") as HTMLAnchorElement | null;
     if (!link || link.target || link.download || link.origin !== location.origin) return;
     if (link.pathname === location.pathname && link.hash !== "" && link.search === location.search) return;

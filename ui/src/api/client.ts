@@ -6,7 +6,14 @@ import { kindOf } from "../model/kinds";
 import type { SpanRow, Status, TraceStructure, TraceSummary } from "../model/span";
 import { parseMoment } from "../model/time";
 import { ApiError, query, request } from "./http";
-import type { ColumnsAnswer, SpanAnswer, StatsAnswer, TraceAnswer, TracePageAnswer, TraceSummaryAnswer } from "./wire";
+import type {
+  ColumnsAnswer,
+  SpanAnswer,
+  StatsAnswer,
+  TraceAnswer,
+  TracePageAnswer,
+  TraceSummaryAnswer,
+} from "./wire";
 
 /** What the traces list is narrowed to. Absent values do not narrow. */
 export interface TraceFilter {
@@ -125,7 +132,8 @@ export function fromColumns(answer: ColumnsAnswer): TraceStructure {
     const error = columns.error?.[i] ?? -1;
     rows[i] = {
       id: columns.id[i]!,
-      parentId: parent >= 0 ? columns.id[parent]! : parent === -1 ? null : answer.missing_parents[-2 - parent]!,
+      parentId:
+        parent >= 0 ? columns.id[parent]! : parent === -1 ? null : answer.missing_parents[-2 - parent]!,
       name,
       type,
       kind: kindOf(type, name),
@@ -186,7 +194,12 @@ export async function readTraceBlob(traceId: string, account: string | null): Pr
 }
 
 /** Ids of the spans of a trace whose payloads or names hold the text. */
-export async function searchTrace(traceId: string, account: string | null, text: string, abort?: AbortSignal) {
+export async function searchTrace(
+  traceId: string,
+  account: string | null,
+  text: string,
+  abort?: AbortSignal,
+) {
   const path = `/api/traces/${encodeURIComponent(traceId)}/search${query({ text })}`;
   const options = { signal: abort, headers: inAccount(account) };
   const answer = (await (await request(path, options)).json()) as { ids: string[] };

@@ -42,17 +42,14 @@ export function follow(options: {
       };
       try {
         heard();
-        const response = await request(
-          `/api/tail${query({ trace_id: options.traceId, payloads: false })}`,
-          {
-            headers: {
-              accept: "text/event-stream",
-              ...(options.account ? { "x-selected-account-id": options.account } : {}),
-              ...(position === null ? {} : { "last-event-id": position }),
-            },
-            signal: attempt.signal,
+        const response = await request(`/api/tail${query({ trace_id: options.traceId, payloads: false })}`, {
+          headers: {
+            accept: "text/event-stream",
+            ...(options.account ? { "x-selected-account-id": options.account } : {}),
+            ...(position === null ? {} : { "last-event-id": position }),
           },
-        );
+          signal: attempt.signal,
+        });
         state.value = "live";
         wait = FIRST_WAIT_MS;
         for await (const event of readEvents(response.body!, heard)) {
@@ -76,7 +73,10 @@ export function follow(options: {
 }
 
 /** Splits a byte stream into events, as the HTML standard says. */
-export async function* readEvents(body: ReadableStream<Uint8Array>, heard?: () => void): AsyncGenerator<TailEvent> {
+export async function* readEvents(
+  body: ReadableStream<Uint8Array>,
+  heard?: () => void,
+): AsyncGenerator<TailEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let rest = "";

@@ -6,7 +6,12 @@ import { Icon } from "./icon";
  * A dialog over the page. The browser's own `<dialog>` keeps the focus inside, gives it back, and makes the rest
  * of the page inert.
  */
-export function Dialog(props: { title: string; onClose?: () => void; class?: string; children: ComponentChildren }) {
+export function Dialog(props: {
+  title: string;
+  onClose?: () => void;
+  class?: string;
+  children: ComponentChildren;
+}) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = ref.current!;

@@ -11,8 +11,8 @@ import {
   NUMBER,
   pathOf,
   rawOf,
-  searchJson,
   STRING,
+  searchJson,
 } from "../model/json-document";
 import { announce, copyText } from "./announce";
 import { Icon } from "./icon";
@@ -61,7 +61,12 @@ function firstFolds(document: JsonDocument, sections: Section[]) {
  * Shows JSON text of any size: folding, search, copying. Numbers, key order and repeated keys appear exactly as
  * they were sent, for the text is never rebuilt. What it shows is text; nothing in a payload becomes markup.
  */
-export function JsonView(props: { document: JsonDocument; sections: Section[]; label: string; end?: preact.ComponentChildren }) {
+export function JsonView(props: {
+  document: JsonDocument;
+  sections: Section[];
+  label: string;
+  end?: preact.ComponentChildren;
+}) {
   const { document, sections } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const [folds, setFolds] = useState(() => firstFolds(document, sections));
@@ -117,7 +122,9 @@ export function JsonView(props: { document: JsonDocument; sections: Section[]; l
     if (!target) return;
     wanted.current = null;
     const needle = target.text.toLowerCase();
-    let line = lines.findIndex((l) => l.part === 2 && l.node === target.node && l.piece!.toLowerCase().includes(needle));
+    let line = lines.findIndex(
+      (l) => l.part === 2 && l.node === target.node && l.piece!.toLowerCase().includes(needle),
+    );
     if (line < 0) line = lines.findIndex((l) => l.part === 0 && l.node === target.node);
     rows.scrollTo(line, "center");
     setAt(line);
@@ -141,7 +148,8 @@ export function JsonView(props: { document: JsonDocument; sections: Section[]; l
       for (const section of sections) {
         const base = document.depth[section.node]!;
         for (let node = section.node; node < document.after[section.node]!; node++) {
-          if (document.kind[node]! <= ARRAY && document.size[node]! > 0 && document.depth[node]! > base) closed.add(node);
+          if (document.kind[node]! <= ARRAY && document.size[node]! > 0 && document.depth[node]! > base)
+            closed.add(node);
         }
       }
     }
@@ -175,7 +183,11 @@ export function JsonView(props: { document: JsonDocument; sections: Section[]; l
   for (let line = rows.first; line < Math.min(rows.last, lines.length); line++) {
     const l = lines[line]!;
     const folding = l.part === 0 && isFolding(document, l.node, folds.long);
-    const open = folding ? (document.kind[l.node]! <= ARRAY ? !folds.closed.has(l.node) : folds.long.has(l.node)) : null;
+    const open = folding
+      ? document.kind[l.node]! <= ARRAY
+        ? !folds.closed.has(l.node)
+        : folds.long.has(l.node)
+      : null;
     const indent = (l.part === 3 ? 0 : document.depth[l.node]! - baseDepth(document, sections, l.node)) * 14;
     items.push(
       <div
@@ -256,10 +268,22 @@ export function JsonView(props: { document: JsonDocument; sections: Section[]; l
           </span>
         )}
         <span class="grow" />
-        <button type="button" class="icon-button" aria-label="Unfold all" title="Unfold all" onClick={() => foldAll(true)}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Unfold all"
+          title="Unfold all"
+          onClick={() => foldAll(true)}
+        >
           <Icon name="expand" />
         </button>
-        <button type="button" class="icon-button" aria-label="Fold all" title="Fold all" onClick={() => foldAll(false)}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Fold all"
+          title="Fold all"
+          onClick={() => foldAll(false)}
+        >
           <Icon name="fold" />
         </button>
         {props.end}
@@ -292,7 +316,11 @@ function isFolding(document: JsonDocument, node: number, long: ReadonlySet<numbe
   const kind = document.kind[node]!;
   if (kind <= ARRAY) return document.size[node]! > 0;
   if (kind !== STRING) return false;
-  return long.has(node) || document.end[node]! - document.start[node]! > 60 || rawOf(document, node).includes("\\n");
+  return (
+    long.has(node) ||
+    document.end[node]! - document.start[node]! > 60 ||
+    rawOf(document, node).includes("\\n")
+  );
 }
 
 function LineText(props: {
@@ -360,7 +388,10 @@ function LineText(props: {
         </span>
       );
     }
-    const raw = document.text.slice(document.start[node]!, Math.min(document.end[node]!, document.start[node]! + ON_LINE));
+    const raw = document.text.slice(
+      document.start[node]!,
+      Math.min(document.end[node]!, document.start[node]! + ON_LINE),
+    );
     return (
       <span class="json-text">
         {head}

@@ -77,7 +77,8 @@ export function useKeys(handlers: Record<string, Handler>): void {
       since = now;
       if (!handler) return;
       // Keys that work a focused control stay with it.
-      const onControl = event.target instanceof Element && event.target.closest("button, a[href], [role=tab], summary");
+      const onControl =
+        event.target instanceof Element && event.target.closest("button, a[href], [role=tab], summary");
       if (onControl && (event.key === "Enter" || event.key === " ")) return;
       if (event.target instanceof Element && event.target.closest("[role=tablist], [role=separator]")) {
         if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") return;

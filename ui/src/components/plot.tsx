@@ -1,5 +1,12 @@
+import { formatDuration } from "../model/format";
+
 /** A series over time as an area, newest at the right. Shown beside its figures, so it needs no axes of its own. */
-export function Plot(props: { label: string; points: { at: number; value: number }[]; format: (value: number) => string; seconds: number }) {
+export function Plot(props: {
+  label: string;
+  points: { at: number; value: number }[];
+  format: (value: number) => string;
+  seconds: number;
+}) {
   const { points, seconds } = props;
   const width = 600;
   const height = 120;
@@ -8,8 +15,11 @@ export function Plot(props: { label: string; points: { at: number; value: number
   const now = last?.at ?? 0;
   const x = (at: number) => width - ((now - at) / (seconds * 1000)) * width;
   const y = (value: number) => height - 6 - (value / most) * (height - 20);
-  const line = points.map((point, i) => `${i === 0 ? "M" : "L"}${x(point.at).toFixed(1)},${y(point.value).toFixed(1)}`).join("");
-  const area = points.length > 1 ? `${line}L${width},${height}L${x(points[0]!.at).toFixed(1)},${height}Z` : "";
+  const line = points
+    .map((point, i) => `${i === 0 ? "M" : "L"}${x(point.at).toFixed(1)},${y(point.value).toFixed(1)}`)
+    .join("");
+  const area =
+    points.length > 1 ? `${line}L${width},${height}L${x(points[0]!.at).toFixed(1)},${height}Z` : "";
   return (
     <figure class="plot">
       <svg
@@ -25,7 +35,7 @@ export function Plot(props: { label: string; points: { at: number; value: number
       <figcaption>
         <span>{most < 1e-6 ? "" : props.format(most)}</span>
         <span>
-          {seconds / 60} min ago <span>now</span>
+          {formatDuration(Math.round(seconds) * 1e6)} ago <span>now</span>
         </span>
       </figcaption>
     </figure>

@@ -37,7 +37,8 @@ export function Splitter(props: {
       }}
       onPointerMove={(event) => {
         const start = from.current;
-        if (start) props.onChange(clamp(start.value + (sign * (event.clientX - start.x) * 100) / start.width));
+        if (start)
+          props.onChange(clamp(start.value + (sign * (event.clientX - start.x) * 100) / start.width));
       }}
       onPointerUp={() => {
         from.current = null;

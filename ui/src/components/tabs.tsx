@@ -1,5 +1,5 @@
-import * as tabs from "@zag-js/tabs";
 import { normalizeProps, useMachine } from "@zag-js/preact";
+import * as tabs from "@zag-js/tabs";
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 

@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 /** Rows drawn beyond each edge, so that a fast scroll does not show the ground. */
-const OVERSCAN = 12;
+const OVERSCAN = 8;
 
 /** Browsers refuse elements above some 33 million pixels; beyond this the scroll is scaled down. */
 const TALLEST = 15_000_000;
@@ -24,7 +24,12 @@ export interface Window {
 }
 
 /** Works out which rows of a list of equally high rows are in view. */
-export function useRows(scroller: { current: HTMLElement | null }, count: number, rowHeight: number, header = 0): Window {
+export function useRows(
+  scroller: { current: HTMLElement | null },
+  count: number,
+  rowHeight: number,
+  header = 0,
+): Window {
   const [view, setView] = useState({ top: 0, height: 600 });
   const frame = useRef(0);
   useLayoutEffect(() => {
@@ -90,6 +95,21 @@ export function useRows(scroller: { current: HTMLElement | null }, count: number
       if (target !== current) element.scrollTop = Math.max(0, target * factor);
     },
   };
+}
+
+/** The width of an element, in pixels. */
+export function useWidth(element: { current: HTMLElement | null }): number {
+  const [width, setWidth] = useState(1000);
+  useLayoutEffect(() => {
+    const target = element.current;
+    if (!target) return;
+    const read = () => setWidth(target.clientWidth);
+    read();
+    const observer = new ResizeObserver(read);
+    observer.observe(target);
+    return () => observer.disconnect();
+  }, [element]);
+  return width;
 }
 
 /** True while the view is as narrow as a phone. */

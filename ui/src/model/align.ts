@@ -87,7 +87,8 @@ function stepKey(row: SpanRow): string {
 function compareRows(a: SpanRow, b: SpanRow): string[] {
   const list: string[] = [];
   if (stepName(a.name) !== stepName(b.name)) list.push("name");
-  if ((a.status ?? "") !== (b.status ?? "") && (a.status === "ERROR" || b.status === "ERROR")) list.push("status");
+  if ((a.status ?? "") !== (b.status ?? "") && (a.status === "ERROR" || b.status === "ERROR"))
+    list.push("status");
   if ((a.model ?? "") !== (b.model ?? "")) list.push("model");
   const tookA = a.end - a.start;
   const tookB = b.end - b.start;

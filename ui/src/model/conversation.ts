@@ -61,8 +61,10 @@ export function newMessages(earlier: Chat | null, chat: Chat): boolean[] {
 /** Characters of text in messages, to say how much a fold hides. */
 export function sizeOf(messages: readonly Message[]): number {
   let size = 0;
-  for (const message of messages) for (const part of message.parts) for (const text of Object.values(part)) {
-    if (typeof text === "string") size += text.length;
-  }
+  for (const message of messages)
+    for (const part of message.parts)
+      for (const text of Object.values(part)) {
+        if (typeof text === "string") size += text.length;
+      }
   return size;
 }

@@ -25,7 +25,8 @@ export function criticalPath(tree: Tree, now: number): CriticalPath {
   let root = -1;
   for (const i of roots) {
     const row = tree.rows[i]!;
-    if (root === -1 || endOf(row, now) - row.start > endOf(tree.rows[root]!, now) - tree.rows[root]!.start) root = i;
+    if (root === -1 || endOf(row, now) - row.start > endOf(tree.rows[root]!, now) - tree.rows[root]!.start)
+      root = i;
   }
   if (root === -1) return { stretches, self };
 

@@ -18,7 +18,12 @@ export function diff(a: readonly string[], b: readonly string[]): Hunk[] {
   let head = 0;
   while (head < a.length && head < b.length && a[head] === b[head]) head++;
   let tail = 0;
-  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+  while (
+    tail < a.length - head &&
+    tail < b.length - head &&
+    a[a.length - 1 - tail] === b[b.length - 1 - tail]
+  )
+    tail++;
   const hunks: Hunk[] = [];
   const push = (equal: boolean, aFrom: number, aTo: number, bFrom: number, bTo: number) => {
     if (aFrom === aTo && bFrom === bTo) return;
@@ -52,7 +57,7 @@ function myers(a: readonly string[], b: readonly string[]): [number, number][] {
   if (n === 0 || m === 0) return [];
   const most = Math.min(n + m, MOST_EDITS);
   const size = 2 * most + 2;
-  let reach = new Int32Array(size);
+  const reach = new Int32Array(size);
   const history: Int32Array[] = [];
   let edits = -1;
   search: for (let d = 0; d <= most; d++) {

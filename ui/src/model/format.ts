@@ -37,11 +37,15 @@ export function formatDuration(micros: number): string {
   if (size < 1e6) return `${sign}${three(size / 1e3)} ms`;
   if (size < 60e6) return `${sign}${three(size / 1e6)} s`;
   const seconds = Math.round(size / 1e6);
-  if (seconds < 3600) return `${sign}${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
+  if (seconds < 3600) return `${sign}${two(Math.floor(seconds / 60), "min", seconds % 60, "s")}`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 1440) return `${sign}${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  if (minutes < 1440) return `${sign}${two(Math.floor(minutes / 60), "h", minutes % 60, "min")}`;
   const hours = Math.floor(minutes / 60);
-  return `${sign}${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return `${sign}${two(Math.floor(hours / 24), "d", hours % 24, "h")}`;
+}
+
+function two(large: number, unit: string, small: number, smaller: string): string {
+  return small === 0 ? `${large} ${unit}` : `${large} ${unit} ${small} ${smaller}`;
 }
 
 function three(value: number): string {

@@ -66,7 +66,8 @@ export function indexJson(text: string): JsonDocument {
     const old = d;
     capacity *= 2;
     d = make();
-    for (const name of Object.keys(old) as (keyof typeof old)[]) (d[name] as Int32Array).set(old[name] as Int32Array);
+    for (const name of Object.keys(old) as (keyof typeof old)[])
+      (d[name] as Int32Array).set(old[name] as Int32Array);
   };
   const open = (kind: number, start: number): number => {
     if (count === capacity) grow();
@@ -284,7 +285,11 @@ export function searchJson(document: JsonDocument, query: string, limit = 5000):
   const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
   const found: number[] = [];
   let node = 0;
-  for (let match = pattern.exec(document.text); match && found.length < limit; match = pattern.exec(document.text)) {
+  for (
+    let match = pattern.exec(document.text);
+    match && found.length < limit;
+    match = pattern.exec(document.text)
+  ) {
     // Nodes come in order of their start; a key belongs to the node that follows it.
     let low = node;
     let high = document.count - 1;

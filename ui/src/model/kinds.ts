@@ -73,7 +73,10 @@ const NAMES: [RegExp, Kind][] = [
   [/(retriev|vector[_ ]?search|rerank|kb_|knowledge)/i, "retrieval"],
   [/(guardrail|moderation)/i, "guardrail"],
   [/(evaluat|judge|scor(e|ing)$)/i, "evaluation"],
-  [/^(chat|llm|completions?|text_completion|generate_content|messages\.create|responses\.create|model[_ ]call)\b/i, "llm"],
+  [
+    /^(chat|llm|completions?|text_completion|generate_content|messages\.create|responses\.create|model[_ ]call)\b/i,
+    "llm",
+  ],
   [/(chat\.?completions?|^gpt-|^claude-|^gemini-|^llama|openai|anthropic)/i, "llm"],
 ];
 

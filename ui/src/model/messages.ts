@@ -86,7 +86,8 @@ function roleOf(value: Json, fallback: Role): Role {
 /** Reads one part of a message's content, in any of the field's forms. */
 function readPart(part: Json): Part[] {
   if (typeof part === "string") return part === "" ? [] : [{ type: "text", text: part }];
-  if (!isObject(part)) return part === null || part === undefined ? [] : [{ type: "unknown", json: text(part) }];
+  if (!isObject(part))
+    return part === null || part === undefined ? [] : [{ type: "unknown", json: text(part) }];
   // OpenInference wraps each part once more.
   if (isObject(part.message_content)) return readPart(part.message_content);
   const type = optional(part.type) ?? "";
@@ -155,8 +156,10 @@ function readPart(part: Json): Part[] {
     ];
   }
   if (isObject(part.inlineData) || isObject(part.fileData)) return [readMedia("media", part)];
-  if (typeof part.text === "string") return [{ type: part.thought === true ? "reasoning" : "text", text: part.text }];
-  if (typeof part.content === "string" && Object.keys(part).length <= 2) return [{ type: "text", text: part.content }];
+  if (typeof part.text === "string")
+    return [{ type: part.thought === true ? "reasoning" : "text", text: part.text }];
+  if (typeof part.content === "string" && Object.keys(part).length <= 2)
+    return [{ type: "text", text: part.content }];
   return [{ type: "unknown", json: text(part) }];
 }
 
@@ -166,7 +169,9 @@ function readToolCall(call: JsonObject): Part {
   return {
     type: "tool-call",
     id: optional(inner.id ?? inner.call_id ?? inner.toolCallId ?? inner["tool_call.id"]),
-    name: optional(fn.name ?? inner.name ?? inner.toolName ?? inner["tool_call.function.name"]) ?? "(unnamed tool)",
+    name:
+      optional(fn.name ?? inner.name ?? inner.toolName ?? inner["tool_call.function.name"]) ??
+      "(unnamed tool)",
     args: pretty(
       fn.arguments ?? inner.arguments ?? inner.input ?? inner.args ?? inner["tool_call.function.arguments"],
     ),
@@ -174,16 +179,26 @@ function readToolCall(call: JsonObject): Part {
 }
 
 function readMedia(type: string, part: JsonObject): Part {
-  const source = [part.image_url, part.source, part.inlineData, part.fileData, part.input_audio, part.file, part].find(
-    isObject,
-  )!;
+  const source = [
+    part.image_url,
+    part.source,
+    part.inlineData,
+    part.fileData,
+    part.input_audio,
+    part.file,
+    part,
+  ].find(isObject)!;
   const mime = optional(source.mime_type ?? source.media_type ?? source.mimeType ?? source.format);
   const data = optional(source.data ?? source.content ?? source.file_data);
   const address = optional(source.url ?? source.uri ?? source.file_id ?? source.fileUri ?? part.image_url);
   let detail = address ?? "";
   if (detail.startsWith("data:")) detail = `inline, ${Math.round((detail.length * 3) / 4 / 1000)} kB`;
   else if (data) detail = `inline, ${Math.round((data.length * 3) / 4 / 1000)} kB`;
-  return { type: "media", what: mime ?? optional(part.modality) ?? type.replace(/^input_|_url$/g, ""), detail };
+  return {
+    type: "media",
+    what: mime ?? optional(part.modality) ?? type.replace(/^input_|_url$/g, ""),
+    detail,
+  };
 }
 
 /** Content as one text: what a tool answered. */
@@ -214,7 +229,10 @@ export function readMessage(value: Json, fallback: Role): Message | null {
   if (["function_call_output", "tool_result"].includes(type) && value.role === undefined) {
     return { role: "tool", name: null, parts: readPart(value) };
   }
-  const role = roleOf(value.role ?? (["human", "ai", "system", "tool"].includes(type) ? type : undefined), fallback);
+  const role = roleOf(
+    value.role ?? (["human", "ai", "system", "tool"].includes(type) ? type : undefined),
+    fallback,
+  );
   const content = value.parts ?? value.content ?? value.contents ?? value.text;
   const known =
     value.role !== undefined ||
@@ -319,7 +337,9 @@ export function readChat(input: Json, output: Json, metadata: Json, otel: Json):
     unflatten(attributes, "gen_ai.prompt"),
     attribute("ai.prompt.messages"),
     body.prompt,
-    Array.isArray(input) && input.some((item) => isObject(item) && item.role !== undefined) ? input : undefined,
+    Array.isArray(input) && input.some((item) => isObject(item) && item.role !== undefined)
+      ? input
+      : undefined,
   ];
   for (const source of sources) {
     if (source === undefined || source === null) continue;
@@ -327,8 +347,8 @@ export function readChat(input: Json, output: Json, metadata: Json, otel: Json):
     if (messages.length > 0) break;
   }
   if (system !== undefined && system !== null && messages[0]?.role !== "system") {
-    const parts = (Array.isArray(parsed(system)) ? (parsed(system) as Json[]) : [parsed(system)]).flatMap((part) =>
-      isObject(part) && Array.isArray(part.parts) ? part.parts.flatMap(readPart) : readPart(part),
+    const parts = (Array.isArray(parsed(system)) ? (parsed(system) as Json[]) : [parsed(system)]).flatMap(
+      (part) => (isObject(part) && Array.isArray(part.parts) ? part.parts.flatMap(readPart) : readPart(part)),
     );
     if (parts.length > 0) messages.unshift({ role: "system", name: null, parts });
   }
@@ -432,7 +452,10 @@ function readOutput(output: Json, attributes: JsonObject): { messages: Message[]
 /** Content that is a list of parts is one message; a list of messages is many. */
 function joinParts(source: Json): Message[] {
   const value = parsed(source);
-  if (Array.isArray(value) && value.every((item) => isObject(item) && item.role === undefined && !item.message)) {
+  if (
+    Array.isArray(value) &&
+    value.every((item) => isObject(item) && item.role === undefined && !item.message)
+  ) {
     const parts = value.flatMap((item) => readMessage(item, "assistant")?.parts ?? readPart(item));
     return parts.length > 0 ? [{ role: "assistant", name: null, parts }] : [];
   }

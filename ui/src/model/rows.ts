@@ -1,4 +1,4 @@
-import { stepName, findRepeats } from "./repeats";
+import { findRepeats, stepName } from "./repeats";
 import type { Tree } from "./tree";
 
 /** A folded run of siblings: one line that stands for many spans. */
@@ -42,7 +42,6 @@ export const ALL_OPEN: Folding = {
 export function isOpen(tree: Tree, folding: Folding, i: number): boolean {
   return tree.depth[i]! < folding.openDepth !== folding.exceptions.has(tree.rows[i]!.id);
 }
-
 
 /** Lays the tree out as lines, one per visible row or folded run. */
 export function layOut(tree: Tree, folding: Folding): Lines {

@@ -52,8 +52,8 @@ function holds(row: SpanRow, text: string): boolean {
   return (
     row.name.toLowerCase().includes(text) ||
     row.id.toLowerCase().includes(text) ||
-    (row.model !== null && row.model.toLowerCase().includes(text)) ||
-    (row.error !== null && row.error.toLowerCase().includes(text)) ||
+    row.model?.toLowerCase().includes(text) ||
+    row.error?.toLowerCase().includes(text) ||
     (row.type !== null && row.type.toLowerCase() === text)
   );
 }

@@ -272,7 +272,8 @@ export function findings(tree: Tree, i: number): { label: string; text: string }
       text: `Ends ${Math.round(by / 1000)} ms after its parent: detached work, or clocks that disagree.`,
     });
   }
-  if (flags & BACKWARDS) list.push({ label: "backwards", text: "Ends before it starts. Times are shown as reported." });
+  if (flags & BACKWARDS)
+    list.push({ label: "backwards", text: "Ends before it starts. Times are shown as reported." });
   return list;
 }
 

@@ -92,7 +92,13 @@ export function readUsage(map: Json, source: string): Usage | null {
     "llm.token_count.completion_details.reasoning",
   );
   const cost = first(map, "cost_usd", "total_cost", "cost", "gen_ai.usage.cost", "llm.cost.total");
-  const total = first(map, "total_tokens", "totalTokenCount", "gen_ai.usage.total_tokens", "llm.token_count.total");
+  const total = first(
+    map,
+    "total_tokens",
+    "totalTokenCount",
+    "gen_ai.usage.total_tokens",
+    "llm.token_count.total",
+  );
   if (Number.isNaN(input) && Number.isNaN(output) && Number.isNaN(cost) && Number.isNaN(total)) return null;
   // Anthropic's names mean: input_tokens holds only what no cache served. Everybody else includes it.
   const cacheAdded = anthropicRead > 0 || anthropicWrite > 0;
@@ -189,7 +195,10 @@ export interface CostLine {
 }
 
 /** The arithmetic of a call's list price, or null for a model without one. */
-export function estimateCost(usage: Usage, model: string | null): { lines: CostLine[]; dollars: number } | null {
+export function estimateCost(
+  usage: Usage,
+  model: string | null,
+): { lines: CostLine[]; dollars: number } | null {
   const price = priceOf(model);
   if (!price) return null;
   const plain = Math.max(0, (usage.inputTokens || 0) - usage.cacheReadTokens - usage.cacheWriteTokens);

@@ -7,7 +7,15 @@ import { memo } from "../components/memo";
 import { useNarrow, useRows } from "../components/virtual";
 import { alignTrees, type Pair } from "../model/align";
 import { criticalPath } from "../model/critical-path";
-import { exactDuration, formatCost, formatCount, formatDuration, formatShort, plural, shortId } from "../model/format";
+import {
+  exactDuration,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatShort,
+  plural,
+  shortId,
+} from "../model/format";
 import type { SpanRow, TraceSummary } from "../model/span";
 import { formatMoment } from "../model/time";
 import { sumUp, type Totals } from "../model/totals";
@@ -87,8 +95,9 @@ export default function Compare(_props: object) {
           <div class="empty">
             <h1>Choose two traces</h1>
             <p class="soft">
-              Their spans are aligned by structure, so that what one run did and the other did not stands out, with
-              what became slower or dearer. In the list of traces, <kbd>x</kbd> picks the trace under the cursor.
+              Their spans are aligned by structure, so that what one run did and the other did not stands out,
+              with what became slower or dearer. In the list of traces, <kbd>x</kbd> picks the trace under the
+              cursor.
             </p>
           </div>
         )
@@ -108,7 +117,10 @@ function Choice(props: {
   const otherName = props.recent.find((trace) => trace.traceId === props.other)?.name;
   // Runs of the same agent are what one compares: they come first.
   const sorted = useMemo(
-    () => [...props.recent].sort((x, y) => Number(y.name === otherName) - Number(x.name === otherName) || y.start - x.start),
+    () =>
+      [...props.recent].sort(
+        (x, y) => Number(y.name === otherName) - Number(x.name === otherName) || y.start - x.start,
+      ),
     [props.recent, otherName],
   );
   return (
@@ -222,10 +234,22 @@ function Comparison(props: { a: Side; b: Side }) {
         <span class="badge error">{formatCount(counts["only-a"])} only in A</span>
         <span class="badge ok">{formatCount(counts["only-b"])} only in B</span>
         <span class="badge warn">{formatCount(counts.changed)} changed</span>
-        <button type="button" class="icon-button" aria-label="Previous difference" title="Previous difference (N)" onClick={() => jump(-1)}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Previous difference"
+          title="Previous difference (N)"
+          onClick={() => jump(-1)}
+        >
           <Icon name="up" />
         </button>
-        <button type="button" class="icon-button" aria-label="Next difference" title="Next difference (n)" onClick={() => jump(1)}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Next difference"
+          title="Next difference (n)"
+          onClick={() => jump(1)}
+        >
           <Icon name="down" />
         </button>
         <button
@@ -249,7 +273,9 @@ function Comparison(props: { a: Side; b: Side }) {
         <div class="tree-space" role="presentation" style={{ height: `${rows.height}px` }}>
           {items}
         </div>
-        {lines.length === 0 && <p class="panel-note">The two traces have the same structure, and took about as long.</p>}
+        {lines.length === 0 && (
+          <p class="panel-note">The two traces have the same structure, and took about as long.</p>
+        )}
       </div>
     </>
   );
@@ -286,7 +312,12 @@ function Summary(props: { a: Side; b: Side }) {
   );
 }
 
-const WORDS: Record<Pair["mark"], string> = { same: "the same", changed: "changed", "only-a": "only in A", "only-b": "only in B" };
+const WORDS: Record<Pair["mark"], string> = {
+  same: "the same",
+  changed: "changed",
+  "only-a": "only in A",
+  "only-b": "only in B",
+};
 
 const PairLine = memo(function PairLine(props: {
   line: number;
@@ -379,14 +410,21 @@ function Half(props: {
         </span>
       )}
       <span class="grow" />
-      {tokens > 0 && <span class={pair.differences.includes("tokens") ? "differs" : "muted"}>{formatShort(tokens)} tok</span>}
+      {tokens > 0 && (
+        <span class={pair.differences.includes("tokens") ? "differs" : "muted"}>
+          {formatShort(tokens)} tok
+        </span>
+      )}
       <span
         class={`half-took${pair.differences.some((d) => d === "slower" || d === "faster") ? " differs" : ""}`}
         title={exactDuration(took)}
       >
         {formatDuration(took)}
       </span>
-      <i class={`half-bar fill-${row.kind}`} style={{ width: `${Math.min(100, (took / props.longest) * 100)}%` }} />
+      <i
+        class={`half-bar fill-${row.kind}`}
+        style={{ width: `${Math.min(100, (took / props.longest) * 100)}%` }}
+      />
     </div>
   );
 }

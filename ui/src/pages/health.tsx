@@ -104,6 +104,7 @@ export default function Health(_props: object) {
     rates.push({ at: after.at, value: Math.max(0, count / seconds) });
   }
   const sizes = samples.current.map((sample) => ({ at: sample.at, value: sample.stats.disk_bytes }));
+  const shownSeconds = Math.min(SHOWN_SECONDS, Math.max(60, (latest.at - samples.current[0]!.at) / 1000));
   const rate = rates[rates.length - 1]?.value ?? 0;
   const version = typeof info?.version === "string" ? info.version : null;
   const accounted = sum.stored + sum.superseded + sum.rejected + sum.unacknowledged;
@@ -111,10 +112,12 @@ export default function Health(_props: object) {
     <div class="health">
       <header>
         <h1>Health</h1>
-        <span class={`badge ${error === null ? "ok" : "error"}`}>{error === null ? "answering" : "not answering"}</span>
+        <span class={`badge ${error === null ? "ok" : "error"}`}>
+          {error === null ? "answering" : "not answering"}
+        </span>
         <span class="muted">
-          endspan {version ?? ""} · up {formatDuration(stats.uptime_seconds * 1e6)} · {stats.engine} store, schema{" "}
-          {stats.schema_version}
+          endspan {version ?? ""} · up {formatDuration(stats.uptime_seconds * 1e6)} · {stats.engine} store,
+          schema {stats.schema_version}
         </span>
       </header>
       <section class="card wide" aria-labelledby="health-rate">
@@ -122,16 +125,31 @@ export default function Health(_props: object) {
         <p class="big">
           {rate < 10 ? rate.toFixed(1).replace(/\.0$/, "") : formatShort(rate)} <small>per second</small>
         </p>
-        <Plot label="Spans received per second" points={rates} format={(value) => `${formatShort(value)}/s`} seconds={SHOWN_SECONDS} />
+        <Plot
+          label="Spans received per second"
+          points={rates}
+          format={(value) => `${formatShort(value)}/s`}
+          seconds={shownSeconds}
+        />
       </section>
       <section class="card" aria-labelledby="health-outcomes">
         <h2 id="health-outcomes">What became of them, since the start</h2>
         <dl class="rows">
           <Line name="Received" value={sum.received} of={sum.received} />
           <Line name="Stored" value={sum.stored} of={sum.received} tone="ok" />
-          <Line name="Superseded" value={sum.superseded} of={sum.received} title="A newer version of the span was stored already" />
+          <Line
+            name="Superseded"
+            value={sum.superseded}
+            of={sum.received}
+            title="A newer version of the span was stored already"
+          />
           <Line name="Rejected" value={sum.rejected} of={sum.received} tone="error" />
-          <Line name="Unacknowledged" value={sum.unacknowledged} of={sum.received} title="The client left before the answer" />
+          <Line
+            name="Unacknowledged"
+            value={sum.unacknowledged}
+            of={sum.received}
+            title="The client left before the answer"
+          />
         </dl>
         <p class={accounted === sum.received ? "muted" : "error-text"}>
           {accounted === sum.received
@@ -148,49 +166,18 @@ export default function Health(_props: object) {
             {[...sum.reasons]
               .sort((x, y) => y[1] - x[1])
               .map(([reason, count]) => (
-                <Line key={reason} name={reason} value={count} of={sum.rejected} tone="error" title={REASONS[reason]} />
+                <Line
+                  key={reason}
+                  name={reason}
+                  value={count}
+                  of={sum.rejected}
+                  tone="error"
+                  title={REASONS[reason]}
+                />
               ))}
           </dl>
         )}
-      </section>
-      <section class="card" aria-labelledby="health-store">
-        <h2 id="health-store">Store</h2>
-        <p class="big">
-          {formatBytes(stats.disk_bytes)} <small>on disk</small>
-        </p>
-        <Plot label="Bytes on disk" points={sizes} format={formatBytes} seconds={SHOWN_SECONDS} />
-        <dl class="rows">
-          <Fact name="Spans">{formatCount(stats.spans)}</Fact>
-          <Fact name="Traces">{formatCount(stats.traces)}</Fact>
-          <Fact name="Payload as sent">{formatBytes(stats.raw_payload_bytes)}</Fact>
-          <Fact name="Payload as stored">
-            {formatBytes(stats.stored_payload_bytes)}
-            {stats.raw_payload_bytes > 0 && (
-              <span class="muted"> · {formatShare(stats.stored_payload_bytes / stats.raw_payload_bytes)}</span>
-            )}
-          </Fact>
-          <Fact name="Waiting for compaction">{formatBytes(stats.superseded_payload_bytes)}</Fact>
-        </dl>
-      </section>
-      <section class="card" aria-labelledby="health-retention">
-        <h2 id="health-retention">Retention</h2>
-        {stats.retention && (stats.retention.max_age_seconds || stats.retention.max_bytes) ? (
-          <dl class="rows">
-            <Fact name="Oldest kept">
-              {stats.retention.max_age_seconds ? formatDuration(stats.retention.max_age_seconds * 1e6) : "no limit"}
-            </Fact>
-            <Fact name="Most on disk">
-              {stats.retention.max_bytes ? formatBytes(stats.retention.max_bytes) : "no limit"}
-            </Fact>
-          </dl>
-        ) : (
-          <p class="muted">Nothing is deleted by age or size.</p>
-        )}
-        <h2>Limits</h2>
-        <Limits info={info} />
-      </section>
-      <section class="card" aria-labelledby="health-protocols">
-        <h2 id="health-protocols">By protocol</h2>
+        <h2>By protocol</h2>
         <table>
           <thead>
             <tr>
@@ -212,6 +199,47 @@ export default function Health(_props: object) {
           </tbody>
         </table>
       </section>
+      <section class="card" aria-labelledby="health-store">
+        <h2 id="health-store">Store</h2>
+        <p class="big">
+          {formatBytes(stats.disk_bytes)} <small>on disk</small>
+        </p>
+        <Plot label="Bytes on disk" points={sizes} format={formatBytes} seconds={shownSeconds} />
+        <dl class="rows">
+          <Fact name="Spans">{formatCount(stats.spans)}</Fact>
+          <Fact name="Traces">{formatCount(stats.traces)}</Fact>
+          <Fact name="Payload as sent">{formatBytes(stats.raw_payload_bytes)}</Fact>
+          <Fact name="Payload as stored">
+            {formatBytes(stats.stored_payload_bytes)}
+            {stats.raw_payload_bytes > 0 && (
+              <span class="muted">
+                {" "}
+                · {formatShare(stats.stored_payload_bytes / stats.raw_payload_bytes)}
+              </span>
+            )}
+          </Fact>
+          <Fact name="Waiting for compaction">{formatBytes(stats.superseded_payload_bytes)}</Fact>
+        </dl>
+      </section>
+      <section class="card" aria-labelledby="health-retention">
+        <h2 id="health-retention">Retention</h2>
+        {stats.retention && (stats.retention.max_age_seconds || stats.retention.max_bytes) ? (
+          <dl class="rows">
+            <Fact name="Oldest kept">
+              {stats.retention.max_age_seconds
+                ? formatDuration(stats.retention.max_age_seconds * 1e6)
+                : "no limit"}
+            </Fact>
+            <Fact name="Most on disk">
+              {stats.retention.max_bytes ? formatBytes(stats.retention.max_bytes) : "no limit"}
+            </Fact>
+          </dl>
+        ) : (
+          <p class="muted">Nothing is deleted by age or size.</p>
+        )}
+        <h2>Limits</h2>
+        <Limits info={info} />
+      </section>
       <section class="card wide" aria-labelledby="health-clients">
         <h2 id="health-clients">Clients seen</h2>
         <Clients stats={stats} />
@@ -230,7 +258,10 @@ function Line(props: { name: string; value: number; of: number; tone?: string; t
       </dt>
       <dd>
         {formatCount(props.value)}
-        <i class={`share ${props.value > 0 ? (props.tone ?? "") : ""}`} style={{ width: `${share * 100}%` }} />
+        <i
+          class={`share ${props.value > 0 ? (props.tone ?? "") : ""}`}
+          style={{ width: `${share * 100}%` }}
+        />
       </dd>
     </div>
   );
@@ -251,8 +282,18 @@ function Limits(props: { info: Record<string, unknown> | null }) {
   return (
     <dl class="rows">
       {Object.entries(limits).map(([name, value]) => (
-        <Fact key={name} name={name.replace(/^max_/, "").replace(/_/g, " ").replace(/ bytes$/, "")}>
-          {typeof value === "number" ? (name.endsWith("_bytes") ? formatBytes(value) : formatCount(value)) : String(value)}
+        <Fact
+          key={name}
+          name={name
+            .replace(/^max_/, "")
+            .replace(/_/g, " ")
+            .replace(/ bytes$/, "")}
+        >
+          {typeof value === "number"
+            ? name.endsWith("_bytes")
+              ? formatBytes(value)
+              : formatCount(value)
+            : String(value)}
         </Fact>
       ))}
     </dl>
@@ -262,7 +303,11 @@ function Limits(props: { info: Record<string, unknown> | null }) {
 function Clients(props: { stats: StatsAnswer }) {
   const clients = props.stats.clients ?? [];
   if (clients.length === 0) {
-    return <p class="muted">No client has reported yet. The endspan SDK reports what it delivered and what it had to drop.</p>;
+    return (
+      <p class="muted">
+        No client has reported yet. The endspan SDK reports what it delivered and what it had to drop.
+      </p>
+    );
   }
   return (
     <table>

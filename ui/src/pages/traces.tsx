@@ -9,7 +9,15 @@ import { useKeys } from "../components/keys";
 import { memo } from "../components/memo";
 import { Moment, useNow } from "../components/moment";
 import { useNarrow, useRows } from "../components/virtual";
-import { exactDuration, formatCost, formatCount, formatDuration, formatShort, plural, shortId } from "../model/format";
+import {
+  exactDuration,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatShort,
+  plural,
+  shortId,
+} from "../model/format";
 import { isRunning, type TraceSummary } from "../model/span";
 import { navigate, place, setQuery, traceHref } from "../router";
 
@@ -36,7 +44,10 @@ function filterOf(search: URLSearchParams): TraceFilter {
     text: search.get("q") ?? undefined,
     name: search.get("name") ?? undefined,
     agent: search.get("agent") ?? undefined,
-    status: status === "ok" || status === "error" || status === "running" || status === "canceled" ? status : undefined,
+    status:
+      status === "ok" || status === "error" || status === "running" || status === "canceled"
+        ? status
+        : undefined,
     since: period ? new Date(Date.now() - period[2] * 1000).toISOString() : undefined,
     minDurationMs: count("min_ms"),
     minTokens: count("min_tokens"),
@@ -96,7 +107,10 @@ function useTraces(search: string) {
         setTraces((old) => {
           if (page.next === null) return page.traces;
           const last = page.traces[page.traces.length - 1]!;
-          return [...page.traces, ...old.filter((trace) => !onPage.has(keyOf(trace)) && trace.start <= last.start)];
+          return [
+            ...page.traces,
+            ...old.filter((trace) => !onPage.has(keyOf(trace)) && trace.start <= last.start),
+          ];
         });
         if (current.current.length <= PAGE) setNext(page.next);
       } catch {
@@ -149,7 +163,9 @@ export function Traces() {
   useTitle("Traces");
   const search = place.value.search;
   const { traces, next, state, error, live, fresh, more } = useTraces(search.toString());
-  const filtered = ["q", "name", "agent", "status", "period", "min_ms", "min_tokens"].some((name) => search.has(name));
+  const filtered = ["q", "name", "agent", "status", "period", "min_ms", "min_tokens"].some((name) =>
+    search.has(name),
+  );
   const empty = state === "ready" && traces.length === 0;
   return (
     <div class="traces">
@@ -200,7 +216,12 @@ function Filters(props: { live: Liveness; traces: TraceSummary[] }) {
     timer.current = setTimeout(() => setQuery({ q: value }), 200);
   };
   const agents = useMemo(
-    () => [...new Set(props.traces.map((trace) => trace.agent).filter((agent): agent is string => agent !== null))].sort(),
+    () =>
+      [
+        ...new Set(
+          props.traces.map((trace) => trace.agent).filter((agent): agent is string => agent !== null),
+        ),
+      ].sort(),
     [props.traces],
   );
   const status = search.get("status") ?? "";
@@ -250,9 +271,16 @@ function Filters(props: { live: Liveness; traces: TraceSummary[] }) {
           </option>
         ))}
       </select>
-      <button type="button" class="button" aria-expanded={open} aria-controls="more-filters" onClick={() => setOpen(!open)}>
+      <button
+        type="button"
+        class="button"
+        aria-label="More filters"
+        aria-expanded={open}
+        aria-controls="more-filters"
+        onClick={() => setOpen(!open)}
+      >
         <Icon name="filter" />
-        More
+        <span class="wide">More</span>
       </button>
       <span class="grow" />
       <LiveState live={props.live} />
@@ -268,7 +296,13 @@ function Filters(props: { live: Liveness; traces: TraceSummary[] }) {
   );
 }
 
-function TextFilter(props: { name: string; label: string; placeholder: string; numeric?: boolean; options?: string[] }) {
+function TextFilter(props: {
+  name: string;
+  label: string;
+  placeholder: string;
+  numeric?: boolean;
+  options?: string[];
+}) {
   const value = place.value.search.get(props.name) ?? "";
   return (
     <label>
@@ -435,7 +469,11 @@ function Table(props: {
         <div class="trace-space" role="presentation" style={{ height: `${rows.height}px` }}>
           {items}
           {props.next && (
-            <div class="trace-foot" role="presentation" style={{ transform: `translateY(${rows.top(traces.length)}px)` }}>
+            <div
+              class="trace-foot"
+              role="presentation"
+              style={{ transform: `translateY(${rows.top(traces.length)}px)` }}
+            >
               Reading older traces
             </div>
           )}
@@ -468,7 +506,12 @@ function Table(props: {
               Compare
             </a>
           )}
-          <button type="button" class="icon-button" aria-label="Clear the comparison" onClick={() => setPicked([])}>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label="Clear the comparison"
+            onClick={() => setPicked([])}
+          >
             <Icon name="close" />
           </button>
         </div>
@@ -531,7 +574,11 @@ const Line = memo(function Line(props: {
         {trace.agent ?? "–"}
       </span>
       <span class="cell-took num" role="gridcell" title={running ? "still running" : exactDuration(took)}>
-        {running ? <span class="badge running">{formatDuration(Math.max(0, took))}</span> : formatDuration(took)}
+        {running ? (
+          <span class="badge running">{formatDuration(Math.max(0, took))}</span>
+        ) : (
+          formatDuration(took)
+        )}
       </span>
       <span class="cell-spans num soft" role="gridcell">
         {formatCount(trace.spanCount)}
@@ -594,7 +641,12 @@ function FirstSteps() {
 function Snippet(props: { text: string }) {
   return (
     <pre class="snippet" tabIndex={0}>
-      <button type="button" class="icon-button" aria-label="Copy" onClick={() => copyText(props.text, "Lines")}>
+      <button
+        type="button"
+        class="icon-button"
+        aria-label="Copy"
+        onClick={() => copyText(props.text, "Lines")}
+      >
         <Icon name="copy" />
       </button>
       {props.text}

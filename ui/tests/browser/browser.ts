@@ -1,4 +1,4 @@
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 /** Debian's Chromium without a head. It asks nobody outside for anything. */
 export function openBrowser(): Promise<Browser> {
@@ -14,4 +14,12 @@ export function openBrowser(): Promise<Browser> {
       "--disable-sync",
     ],
   });
+}
+
+/** Opens a page in a context of its own. */
+export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  // Functions handed to the page may have been compiled to keep their names by this call.
+  await context.addInitScript("globalThis.__name = (value) => value");
+  return context.newPage();
 }

@@ -53,7 +53,14 @@ export function Chat(props: {
       i = end;
       continue;
     }
-    blocks.push(<MessageView key={i} message={chat.input[i]!} fresh={fresh[i]! && earlier !== null && all} calls={calls} />);
+    blocks.push(
+      <MessageView
+        key={i}
+        message={chat.input[i]!}
+        fresh={fresh[i]! && earlier !== null && all}
+        calls={calls}
+      />,
+    );
     i++;
   }
   const known = fresh.filter((is) => !is).length;
@@ -93,7 +100,14 @@ export function Chat(props: {
         <p class="muted">No answer was recorded.</p>
       ) : (
         chat.output.map((message, i) => (
-          <MessageView key={i} message={message} fresh={false} calls={calls} executed={executed} onGo={props.onGo} />
+          <MessageView
+            key={i}
+            message={message}
+            fresh={false}
+            calls={calls}
+            executed={executed}
+            onGo={props.onGo}
+          />
         ))
       )}
     </div>
@@ -108,14 +122,18 @@ function toolSpans(tree: Tree, row: number, chat: ChatData): Map<Part, string> {
   const at = siblings.indexOf(row);
   const inside = childrenOf(tree, row);
   const candidates: number[] = [...inside];
-  for (let k = at + 1; k < siblings.length && tree.rows[siblings[k]!]!.kind !== "llm"; k++) candidates.push(siblings[k]!);
+  for (let k = at + 1; k < siblings.length && tree.rows[siblings[k]!]!.kind !== "llm"; k++)
+    candidates.push(siblings[k]!);
   const used = new Set<number>();
   for (const message of chat.output) {
     for (const part of message.parts) {
       if (part.type !== "tool-call") continue;
       const match = candidates.find((i) => {
         const name = tree.rows[i]!.name;
-        return !used.has(i) && (name === part.name || name === `execute_tool ${part.name}` || name.endsWith(`.${part.name}`));
+        return (
+          !used.has(i) &&
+          (name === part.name || name === `execute_tool ${part.name}` || name.endsWith(`.${part.name}`))
+        );
       });
       if (match === undefined) continue;
       used.add(match);
@@ -125,7 +143,12 @@ function toolSpans(tree: Tree, row: number, chat: ChatData): Map<Part, string> {
   return found;
 }
 
-const ROLE_WORDS: Record<string, string> = { system: "System", user: "User", assistant: "Assistant", tool: "Tool" };
+const ROLE_WORDS: Record<string, string> = {
+  system: "System",
+  user: "User",
+  assistant: "Assistant",
+  tool: "Tool",
+};
 
 function MessageView(props: {
   message: Message;

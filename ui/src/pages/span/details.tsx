@@ -54,8 +54,13 @@ export function errorOf(span: SpanRow, content: SpanContent): Failure | null {
   }
   if (span.status !== "ERROR") return null;
   const message =
-    optional(said, map.error_message, map["status.message"], isObject(otel) ? otel.status_message : null, span.error) ??
-    "The span is marked as failed; it says nothing more.";
+    optional(
+      said,
+      map.error_message,
+      map["status.message"],
+      isObject(otel) ? otel.status_message : null,
+      span.error,
+    ) ?? "The span is marked as failed; it says nothing more.";
   return { type: optional(map["error.type"], map.error_type), message, stack: null };
 }
 
@@ -75,11 +80,11 @@ export function Details(props: { tree: Tree; row: number; now: number; content: 
           <Moment at={tree.base + span.start} />
           <span class="muted"> · {formatDuration(span.start - tree.from)} into the trace</span>
         </Fact>
-        <Fact name="Ended">
-          {running ? "not yet" : <Moment at={tree.base + span.end} />}
-        </Fact>
+        <Fact name="Ended">{running ? "not yet" : <Moment at={tree.base + span.end} />}</Fact>
         <Fact name="Took" title={exactDuration(span.end - span.start)}>
-          {running ? "still running" : `${formatDuration(span.end - span.start)} (${exactDuration(span.end - span.start)})`}
+          {running
+            ? "still running"
+            : `${formatDuration(span.end - span.start)} (${exactDuration(span.end - span.start)})`}
         </Fact>
         <Fact name="Itself">{formatDuration(selfTime(tree, row, props.now))} in which no child ran</Fact>
       </dl>
@@ -156,7 +161,9 @@ function Metadata(props: { value: Json }) {
             <dt class="ellipsis" title={name}>
               {name}
             </dt>
-            <dd class="value">{typeof value === "string" ? value.slice(0, 2000) : JSON.stringify(value)?.slice(0, 2000)}</dd>
+            <dd class="value">
+              {typeof value === "string" ? value.slice(0, 2000) : JSON.stringify(value)?.slice(0, 2000)}
+            </dd>
           </div>
         ))}
       </dl>
@@ -192,8 +199,12 @@ function UsageView(props: { usage: Usage; model: string | null; tree: Tree; row:
           {usage.cacheReadTokens + usage.cacheWriteTokens > 0 && (
             <>
               <Row name="not cached" value={plain} inner />
-              {usage.cacheReadTokens > 0 && <Row name="read from cache" value={usage.cacheReadTokens} inner />}
-              {usage.cacheWriteTokens > 0 && <Row name="written to cache" value={usage.cacheWriteTokens} inner />}
+              {usage.cacheReadTokens > 0 && (
+                <Row name="read from cache" value={usage.cacheReadTokens} inner />
+              )}
+              {usage.cacheWriteTokens > 0 && (
+                <Row name="written to cache" value={usage.cacheWriteTokens} inner />
+              )}
             </>
           )}
           <Row name="Output" value={output} />
@@ -209,7 +220,8 @@ function UsageView(props: { usage: Usage; model: string | null; tree: Tree; row:
       </table>
       {usage.totalTokens >= 0 && usage.totalTokens !== sum && (
         <p class="notice warn">
-          The producer wrote a total of {formatCount(usage.totalTokens)}; its parts come to {formatCount(sum)}.
+          The producer wrote a total of {formatCount(usage.totalTokens)}; its parts come to {formatCount(sum)}
+          .
         </p>
       )}
       {estimate && estimate.dollars > 0 && (
@@ -237,20 +249,21 @@ function UsageView(props: { usage: Usage; model: string | null; tree: Tree; row:
       {reported && (
         <p class="reported">
           <b>Cost as reported: {formatCost(usage.costUsd)}</b>
-          {estimate && Math.abs(estimate.dollars - usage.costUsd) > 0.02 * Math.max(estimate.dollars, usage.costUsd) && (
-            <span class="muted">
-              {" "}
-              · {formatCost(Math.abs(estimate.dollars - usage.costUsd))}{" "}
-              {usage.costUsd > estimate.dollars ? "above" : "below"} list price
-            </span>
-          )}
+          {estimate &&
+            Math.abs(estimate.dollars - usage.costUsd) > 0.02 * Math.max(estimate.dollars, usage.costUsd) && (
+              <span class="muted">
+                {" "}
+                · {formatCost(Math.abs(estimate.dollars - usage.costUsd))}{" "}
+                {usage.costUsd > estimate.dollars ? "above" : "below"} list price
+              </span>
+            )}
         </p>
       )}
       {calls > 0 && (
         <p class="muted">
           Sums up {plural(calls, "span")} below with {formatCount(below)} tokens
-          {below === sum ? ", which agrees" : `, a difference of ${formatCount(Math.abs(sum - below))}`}. The trace's
-          totals count the calls below, not this.
+          {below === sum ? ", which agrees" : `, a difference of ${formatCount(Math.abs(sum - below))}`}. The
+          trace's totals count the calls below, not this.
         </p>
       )}
       <p class="muted">

@@ -23,7 +23,11 @@ export function DiffView(props: {
   if (!chat) return <p class="panel-note">This call carries no messages in a form that is known here.</p>;
   if (!neighbours.ready) return <div class="panel-loading" />;
   if (!earlier || !neighbours.previous) {
-    return <p class="panel-note">This is the first call of its conversation: there is none before it to compare with.</p>;
+    return (
+      <p class="panel-note">
+        This is the first call of its conversation: there is none before it to compare with.
+      </p>
+    );
   }
   const before = tree.rows[neighbours.previous.row]!;
   const since = tree.rows[row]!.start - before.start;
@@ -39,7 +43,9 @@ export function DiffView(props: {
       <h3>Messages</h3>
       <Messages before={earlier.input} after={chat.input} />
       <h3>Answer</h3>
-      <Lines lines={diffLines(earlier.output.map(plainText).join("\n"), chat.output.map(plainText).join("\n"))} />
+      <Lines
+        lines={diffLines(earlier.output.map(plainText).join("\n"), chat.output.map(plainText).join("\n"))}
+      />
     </div>
   );
 }
@@ -100,8 +106,24 @@ function Messages(props: { before: Message[]; after: Message[] }) {
                 <Change sign="~" message={b} lines={diffLines(plainText(a), plainText(b))} />
               ) : (
                 <>
-                  {a && <Change sign="−" message={a} lines={plainText(a).split("\n").map((text) => ({ sign: "-", text }))} />}
-                  {b && <Change sign="+" message={b} lines={plainText(b).split("\n").map((text) => ({ sign: "+", text }))} />}
+                  {a && (
+                    <Change
+                      sign="−"
+                      message={a}
+                      lines={plainText(a)
+                        .split("\n")
+                        .map((text) => ({ sign: "-", text }))}
+                    />
+                  )}
+                  {b && (
+                    <Change
+                      sign="+"
+                      message={b}
+                      lines={plainText(b)
+                        .split("\n")
+                        .map((text) => ({ sign: "+", text }))}
+                    />
+                  )}
                 </>
               )}
             </div>

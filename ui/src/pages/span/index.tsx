@@ -14,7 +14,13 @@ import { type Neighbours, type SpanContent, useNeighbours, useSpan } from "./loa
 
 const TABS = ["chat", "data", "details", "diff", "raw"] as const;
 type TabName = (typeof TABS)[number];
-const LABELS: Record<TabName, string> = { chat: "Chat", data: "Data", details: "Details", diff: "Diff", raw: "Raw" };
+const LABELS: Record<TabName, string> = {
+  chat: "Chat",
+  data: "Data",
+  details: "Details",
+  diff: "Diff",
+  raw: "Raw",
+};
 
 /** Everything about one span, beside the tree. */
 export function SpanPanel(props: {
@@ -32,7 +38,9 @@ export function SpanPanel(props: {
   const neighbours = useNeighbours(tree, row, content);
   const isCall = span.kind === "llm";
   const hasChat = content?.chat != null;
-  const offered = TABS.filter((name) => (name === "chat" ? isCall || hasChat : name === "diff" ? isCall : true));
+  const offered = TABS.filter((name) =>
+    name === "chat" ? isCall || hasChat : name === "diff" ? isCall : true,
+  );
   const asked = offered.find((name) => name === props.tab);
   const tab: TabName = asked ?? (hasChat || (isCall && content === null) ? "chat" : "data");
   const go = (to: number | undefined) => {
@@ -81,7 +89,13 @@ export function SpanPanel(props: {
         >
           <Icon name="copy" />
         </button>
-        <button type="button" class="icon-button" aria-label="Close the span" title="Close (Esc)" onClick={props.onClose}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Close the span"
+          title="Close (Esc)"
+          onClick={props.onClose}
+        >
           <Icon name="close" />
         </button>
       </header>
@@ -170,7 +184,8 @@ function Json(props: { content: SpanContent; whole: boolean }) {
     const list: { title: string; node: number }[] = [];
     for (const [name, title] of NAMES) {
       const node = member(document, 0, name);
-      if (node >= 0 && document.text.slice(document.start[node]!, document.end[node]!) !== "null") list.push({ title, node });
+      if (node >= 0 && document.text.slice(document.start[node]!, document.end[node]!) !== "null")
+        list.push({ title, node });
     }
     return list;
   }, [document, props.whole]);
@@ -253,7 +268,9 @@ function Relatives(props: { tree: Tree; row: number; neighbours: Neighbours; onG
               </button>
             </li>
           ))}
-          {kids.length > 100 && <li class="muted">and {plural(kids.length - 100, "more child", "more children")}</li>}
+          {kids.length > 100 && (
+            <li class="muted">and {plural(kids.length - 100, "more child", "more children")}</li>
+          )}
         </ul>
       )}
     </nav>

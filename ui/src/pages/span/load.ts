@@ -1,9 +1,8 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { readSpanText } from "../../api/client";
 import { callsBeside, continues } from "../../model/conversation";
-import { type JsonDocument, indexJson } from "../../model/json-document";
-import { type Chat, readChat } from "../../model/messages";
-import { attributesOf } from "../../model/messages";
+import { indexJson, type JsonDocument } from "../../model/json-document";
+import { attributesOf, type Chat, readChat } from "../../model/messages";
 import type { Tree } from "../../model/tree";
 import { findUsage, type Usage } from "../../model/usage";
 

@@ -6,7 +6,12 @@ import { theme } from "../../settings";
 const WIDTH = 8;
 
 /** Marks beside the scroll bar: where failures are, where the search hits. */
-export function Gutter(props: { tree: Tree; lines: Lines; hits: Int32Array; onJump: (line: number) => void }) {
+export function Gutter(props: {
+  tree: Tree;
+  lines: Lines;
+  hits: Int32Array;
+  onJump: (line: number) => void;
+}) {
   const ref = useRef<HTMLCanvasElement>(null);
   const { tree, lines, hits } = props;
   useEffect(() => {

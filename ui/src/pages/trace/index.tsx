@@ -10,20 +10,28 @@ import { Moment, useNow } from "../../components/moment";
 import { Splitter } from "../../components/splitter";
 import { useNarrow } from "../../components/virtual";
 import { type CriticalPath, criticalPath, type Stretch } from "../../model/critical-path";
-import { exactDuration, formatCost, formatCount, formatDuration, formatShort, plural, shortId } from "../../model/format";
+import {
+  exactDuration,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatShort,
+  plural,
+  shortId,
+} from "../../model/format";
 import { ALL_OPEN, layOut, reveal } from "../../model/rows";
 import { findRows, isEmptyQuery, parseTraceQuery } from "../../model/search";
-import { sumUp, type Totals } from "../../model/totals";
 import { ago } from "../../model/time";
+import { sumUp, type Totals } from "../../model/totals";
 import { endOf, type Tree } from "../../model/tree";
 import { navigate, place } from "../../router";
 import { panelShare } from "../../settings";
 import { SpanPanel } from "../span";
 import { LiveState } from "../traces";
-import { Minimap } from "./minimap";
 import { useTrace } from "./load";
+import { Minimap } from "./minimap";
 import { TotalsBar } from "./totals";
-import { TreeView, type TreeHandle } from "./tree-view";
+import { type TreeHandle, TreeView } from "./tree-view";
 import { createView, type View } from "./view";
 
 /** Without news for this long (and for three times as long as the trace took), running spans stop growing. */
@@ -55,7 +63,10 @@ export default function TracePage(props: { traceId: string }) {
 }
 
 function rootOf(tree: Tree): number {
-  const roots = tree.children.subarray(tree.childStart[tree.rows.length]!, tree.childStart[tree.rows.length + 1]!);
+  const roots = tree.children.subarray(
+    tree.childStart[tree.rows.length]!,
+    tree.childStart[tree.rows.length + 1]!,
+  );
   for (const i of roots) if (!tree.rows[i]!.missing) return i;
   return roots[0] ?? -1;
 }
@@ -99,7 +110,10 @@ function useFigures(tree: Tree, now: number) {
 }
 
 function usePayloadHits(tree: Tree, text: string): { hits: ReadonlySet<string>; busy: boolean } {
-  const [found, setFound] = useState<{ text: string; hits: ReadonlySet<string> }>({ text: "", hits: NO_HITS });
+  const [found, setFound] = useState<{ text: string; hits: ReadonlySet<string> }>({
+    text: "",
+    hits: NO_HITS,
+  });
   const wanted = text.length >= 2 ? text : "";
   useEffect(() => {
     if (wanted === "") {
@@ -211,7 +225,8 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
     announce(`${what} ${list.indexOf(target) + 1} of ${list.length}: ${tree.rows[target]!.name}`);
   };
 
-  const setFolding = (changes: Partial<View["folding"]>) => update({ folding: { ...view.folding, ...changes } });
+  const setFolding = (changes: Partial<View["folding"]>) =>
+    update({ folding: { ...view.folding, ...changes } });
   const copyLink = () => {
     state.flush();
     void copyText(location.href, "Link");
@@ -290,16 +305,31 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
         {!isEmptyQuery(query) && (
           <span class="hits" role="status">
             {payload.busy ? "searching" : plural(hits.length, "hit")}
-            <button type="button" class="icon-button" aria-label="Previous hit" onClick={() => step(hits, -1, "Hit")}>
+            <button
+              type="button"
+              class="icon-button"
+              aria-label="Previous hit"
+              onClick={() => step(hits, -1, "Hit")}
+            >
               <Icon name="up" />
             </button>
-            <button type="button" class="icon-button" aria-label="Next hit" onClick={() => step(hits, 1, "Hit")}>
+            <button
+              type="button"
+              class="icon-button"
+              aria-label="Next hit"
+              onClick={() => step(hits, 1, "Hit")}
+            >
               <Icon name="down" />
             </button>
           </span>
         )}
         {errors.length > 0 && (
-          <button type="button" class="button danger" title="Next error (e)" onClick={() => step(errors, 1, "Error")}>
+          <button
+            type="button"
+            class="button danger"
+            title="Next error (e)"
+            onClick={() => step(errors, 1, "Error")}
+          >
             <Icon name="error" />
             {plural(errors.length, "error")}
             <Icon name="down" />
@@ -330,59 +360,61 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
             follow={view.span !== null && !narrow}
             tools={
               <>
-        <button
-          type="button"
-          class="button small"
-          aria-pressed={view.folding.foldRepeats}
-          title="Fold repeats (r)"
-          onClick={() => setFolding({ foldRepeats: !view.folding.foldRepeats, openGroups: new Set() })}
-        >
-          <Icon name="repeat" />
-          <span>Fold repeats</span>
-        </button>
-        <button
-          type="button"
-          class="button small"
-          aria-pressed={view.path}
-          title="Critical path (p)"
-          onClick={() => update({ path: !view.path })}
-        >
-          <Icon name="path" />
-          <span>Critical path</span>
-        </button>
-        <button
-          type="button"
-          class="button small"
-          aria-pressed={fit}
-          title="The timeline follows the lines in view (f)"
-          onClick={() => update({ fit: !fit, zoom: null })}
-        >
-          <Icon name="fit" />
-          Follow
-        </button>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label="Unfold all"
-          title="Unfold all (*)"
-          onClick={() => update({ folding: { ...ALL_OPEN, foldRepeats: view.folding.foldRepeats } })}
-        >
-          <Icon name="expand" />
-        </button>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label="Fold all"
-          title="Fold all (-)"
-          onClick={() => setFolding({ openDepth: 1, exceptions: new Set(), openGroups: new Set() })}
-        >
-          <Icon name="fold" />
-        </button>
-        {view.zoom && (
-          <button type="button" class="button small" onClick={() => update({ zoom: null })}>
-            Whole trace
-          </button>
-        )}
+                <button
+                  type="button"
+                  class="button small"
+                  aria-pressed={view.folding.foldRepeats}
+                  title="Fold repeats (r)"
+                  onClick={() =>
+                    setFolding({ foldRepeats: !view.folding.foldRepeats, openGroups: new Set() })
+                  }
+                >
+                  <Icon name="repeat" />
+                  <span class="wide">Fold repeats</span>
+                </button>
+                <button
+                  type="button"
+                  class="button small"
+                  aria-pressed={view.path}
+                  title="Critical path (p)"
+                  onClick={() => update({ path: !view.path })}
+                >
+                  <Icon name="path" />
+                  <span class="wide">Critical path</span>
+                </button>
+                <button
+                  type="button"
+                  class="button small"
+                  aria-pressed={fit}
+                  title="The timeline follows the lines in view (f)"
+                  onClick={() => update({ fit: !fit, zoom: null })}
+                >
+                  <Icon name="fit" />
+                  <span class="wide">Follow</span>
+                </button>
+                <button
+                  type="button"
+                  class="icon-button"
+                  aria-label="Unfold all"
+                  title="Unfold all (*)"
+                  onClick={() => update({ folding: { ...ALL_OPEN, foldRepeats: view.folding.foldRepeats } })}
+                >
+                  <Icon name="expand" />
+                </button>
+                <button
+                  type="button"
+                  class="icon-button"
+                  aria-label="Fold all"
+                  title="Fold all (-)"
+                  onClick={() => setFolding({ openDepth: 1, exceptions: new Set(), openGroups: new Set() })}
+                >
+                  <Icon name="fold" />
+                </button>
+                {view.zoom && (
+                  <button type="button" class="button small" onClick={() => update({ zoom: null })}>
+                    Whole trace
+                  </button>
+                )}
               </>
             }
             map={(shown) => (
@@ -430,13 +462,19 @@ const FEW_LINES = 12;
 
 function openFirst(tree: Tree, folding: View["folding"]): View["folding"] {
   let result = folding;
-  if (folding.openGroups.size > 0 || folding.exceptions.size > 0 || Number.isFinite(folding.openDepth)) return folding;
+  if (folding.openGroups.size > 0 || folding.exceptions.size > 0 || Number.isFinite(folding.openDepth))
+    return folding;
   for (let round = 0; round < 3; round++) {
     const lines = layOut(tree, result);
     if (lines.refs.length >= FEW_LINES) break;
-    const closed = lines.groups.filter((group) => !group.open).sort((a, b) => b.members.length - a.members.length);
+    const closed = lines.groups
+      .filter((group) => !group.open)
+      .sort((a, b) => b.members.length - a.members.length);
     if (closed.length === 0) break;
-    result = { ...result, openGroups: new Set([...result.openGroups, tree.rows[closed[0]!.members[0]!]!.id]) };
+    result = {
+      ...result,
+      openGroups: new Set([...result.openGroups, tree.rows[closed[0]!.members[0]!]!.id]),
+    };
   }
   return result;
 }
@@ -542,4 +580,3 @@ function Figure(props: { label: string; title?: string; children: preact.Compone
     </div>
   );
 }
-

@@ -75,7 +75,10 @@ export function useTrace(traceId: string, account: string | null): Loaded {
           } catch {
             return;
           }
-          if (span.trace_id === traceId && (!first.account || !span.account || span.account === first.account)) {
+          if (
+            span.trace_id === traceId &&
+            (!first.account || !span.account || span.account === first.account)
+          ) {
             upsert(toRow(span, first.base));
           }
         },

@@ -122,7 +122,10 @@ function draw(canvas: HTMLCanvasElement, tree: Tree, from: number, to: number, n
   let deepest = 0;
   for (let i = 0; i < count; i++) if (tree.depth[i]! > deepest) deepest = tree.depth[i]!;
   const lanes = byLine ? count : Math.min(deepest + 1, MOST_LEVELS);
-  const stroke = byLine ? Math.max(ratio, Math.min(4 * ratio, room / lanes)) : Math.max(ratio, room / lanes - ratio);
+  const stroke = byLine
+    ? Math.max(ratio, Math.min(4 * ratio, room / lanes))
+    : Math.max(ratio, room / lanes - ratio);
+  const drawn = new Float64Array(lanes).fill(-1);
   const failed = new Float32Array(width + 1);
   let failures = 0;
   for (let k = 0; k < count; k++) {
@@ -130,13 +133,19 @@ function draw(canvas: HTMLCanvasElement, tree: Tree, from: number, to: number, n
     const row = tree.rows[i]!;
     const x = (row.start - from) * scale;
     const lane = byLine ? k : Math.min(tree.depth[i]!, lanes - 1);
-    context.fillStyle = colours.get(row.kind)!;
-    const y = byLine ? (lane / lanes) * (room - stroke) : (lane / lanes) * room;
-    context.fillRect(x, y, Math.max(ratio, (endOf(row, now) - row.start) * scale), stroke);
     if (row.status === "ERROR") {
       failures++;
       failed[Math.max(0, Math.min(width, Math.round(x)))]!++;
     }
+    const end = x + Math.max(ratio, (endOf(row, now) - row.start) * scale);
+    if (!byLine) {
+      // Strokes on pixels that their level has already drawn are skipped: what is seen costs, not what there is.
+      if (end <= drawn[lane]!) continue;
+      drawn[lane] = Math.ceil(end);
+    }
+    context.fillStyle = colours.get(row.kind)!;
+    const y = byLine ? (lane / lanes) * (room - stroke) : (lane / lanes) * room;
+    context.fillRect(x, y, end - x, stroke);
   }
   // Failures have a band of their own, so that none is drawn over.
   context.fillStyle = error;

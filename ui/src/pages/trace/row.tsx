@@ -1,7 +1,14 @@
 import { Icon, KindIcon } from "../../components/icon";
 import { memo } from "../../components/memo";
 import type { Stretch } from "../../model/critical-path";
-import { exactDuration, formatCost, formatCount, formatDuration, formatShort, plural } from "../../model/format";
+import {
+  exactDuration,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatShort,
+  plural,
+} from "../../model/format";
 import type { Group } from "../../model/rows";
 import { endOf, findings, type Tree } from "../../model/tree";
 
@@ -77,10 +84,16 @@ export const SpanLine = memo(function SpanLine(
       style={{ transform: `translateY(${props.top}px)` }}
       onClick={() => props.onPick(props.line)}
     >
-      <div class="tree-cell" role="gridcell" style={{ "--depth": Math.min(props.depth, DEEPEST_INDENT) * INDENT }}>
+      <div
+        class="tree-cell"
+        role="gridcell"
+        style={{ "--depth": Math.min(props.depth, DEEPEST_INDENT) * INDENT }}
+      >
         <Toggle open={props.open} line={props.line} onToggle={props.onToggle} />
         <KindIcon kind={row.kind} />
-        <span class={`name${props.hit ? " hit" : ""}`}>{row.missing ? `missing parent` : row.name || "(no name)"}</span>
+        <span class={`name${props.hit ? " hit" : ""}`}>
+          {row.missing ? `missing parent` : row.name || "(no name)"}
+        </span>
         {failed && (
           <span class="badge error" title={row.error ?? "failed"}>
             <Icon name="error" />
@@ -109,7 +122,10 @@ export const SpanLine = memo(function SpanLine(
           )}
         </span>
         {tokens && (
-          <span class="tokens" title={`${formatCount(row.inputTokens)} tokens in, ${formatCount(row.outputTokens)} out`}>
+          <span
+            class="tokens"
+            title={`${formatCount(row.inputTokens)} tokens in, ${formatCount(row.outputTokens)} out`}
+          >
             {formatShort(row.inputTokens || 0)} → {formatShort(row.outputTokens || 0)}
             {row.costUsd > 0 && <span class="cost"> {formatCost(row.costUsd)}</span>}
           </span>
@@ -120,7 +136,11 @@ export const SpanLine = memo(function SpanLine(
           kind={row.kind}
           start={row.start}
           end={endOf(row, props.now)}
-          label={running ? `${formatDuration(endOf(row, props.now) - row.start)}…` : formatDuration(row.end - row.start)}
+          label={
+            running
+              ? `${formatDuration(endOf(row, props.now) - row.start)}…`
+              : formatDuration(row.end - row.start)
+          }
           exact={running ? "not ended" : exactDuration(row.end - row.start)}
           failed={failed}
           running={running}
@@ -161,7 +181,11 @@ function Bar(props: {
   const a = Math.max(0, left);
   const b = Math.min(100, right);
   const place =
-    b < 84 ? { left: `calc(${Math.max(a, b)}% + 7px)` } : a > 16 ? { right: `calc(${100 - a}% + 5px)` } : { right: "6px" };
+    b < 84
+      ? { left: `calc(${Math.max(a, b)}% + 7px)` }
+      : a > 16
+        ? { right: `calc(${100 - a}% + 5px)` }
+        : { right: "6px" };
   const inside = b >= 84 && a <= 16;
   return (
     <>
@@ -224,7 +248,11 @@ export const GroupLine = memo(function GroupLine(
       style={{ transform: `translateY(${props.top}px)` }}
       onClick={() => props.onToggle(props.line)}
     >
-      <div class="tree-cell" role="gridcell" style={{ "--depth": Math.min(props.depth, DEEPEST_INDENT) * INDENT }}>
+      <div
+        class="tree-cell"
+        role="gridcell"
+        style={{ "--depth": Math.min(props.depth, DEEPEST_INDENT) * INDENT }}
+      >
         <Toggle open={group.open} line={props.line} onToggle={props.onToggle} />
         <KindIcon kind={first.kind} />
         <span class={`name${props.hits > 0 ? " hit" : ""}`}>{group.label}</span>
@@ -246,7 +274,11 @@ export const GroupLine = memo(function GroupLine(
               style={{ left: `${Math.max(0, left)}%`, width: `${Math.min(100, right) - Math.max(0, left)}%` }}
             />
             {pieces(tree, group, from, to, props.now).map(([a, b]) => (
-              <i key={a} class={`bar piece fill-${first.kind}`} style={{ left: `${a}%`, width: `${b - a}%` }} />
+              <i
+                key={a}
+                class={`bar piece fill-${first.kind}`}
+                style={{ left: `${a}%`, width: `${b - a}%` }}
+              />
             ))}
           </>
         )}

@@ -1,5 +1,12 @@
 import { Icon, KindIcon } from "../../components/icon";
-import { exactDuration, formatCost, formatCount, formatDuration, formatShare, formatShort } from "../../model/format";
+import {
+  exactDuration,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatShare,
+  formatShort,
+} from "../../model/format";
 import { KIND_LABELS } from "../../model/kinds";
 import type { Totals } from "../../model/totals";
 

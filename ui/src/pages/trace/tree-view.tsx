@@ -3,11 +3,11 @@ import { forwardRef } from "preact/compat";
 import { useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "../../components/keys";
 import { Splitter } from "../../components/splitter";
-import { useNarrow, useRows } from "../../components/virtual";
+import { useNarrow, useRows, useWidth } from "../../components/virtual";
 import type { Stretch } from "../../model/critical-path";
+import { formatCount } from "../../model/format";
 import { type Folding, isOpen, type Lines } from "../../model/rows";
 import { ticks } from "../../model/ticks";
-import { formatCount } from "../../model/format";
 import { endOf, type Tree } from "../../model/tree";
 import { treeShare } from "../../settings";
 import { Gutter } from "./gutter";
@@ -214,12 +214,24 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
           if (props.hitSet.has(i)) hits++;
         }
       }
-      items.push(<GroupLine {...common} key={`g${line % rows.slots}`} tree={tree} group={group} hits={hits} now={props.now} />);
+      items.push(
+        <GroupLine
+          {...common}
+          key={`g${line % rows.slots}`}
+          tree={tree}
+          group={group}
+          hits={hits}
+          now={props.now}
+        />,
+      );
     }
   }
 
+  // One class for all rows: a container query in each would cost every scrolled frame.
+  const room = useWidth(scroller) * (narrow ? 1 : treeShare.value / 100);
+  const tight = room < 360 ? " tight tighter" : room < 420 ? " tight" : "";
   return (
-    <div class="tree" style={{ "--tree": `${treeShare.value}%` }}>
+    <div class={`tree${tight}`} style={{ "--tree": `${treeShare.value}%` }}>
       <div class="tree-head">
         <div class="tree-head-name">
           <span class="count">

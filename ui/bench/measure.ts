@@ -1,0 +1,215 @@
+/**
+ * Measures the pages in headless Chromium: `npm run bench` (stand-in server) or
+ * `npm run bench -- http://127.0.0.1:PORT` (a real one, which gets the traces written to it first).
+ * Prints a table; every figure is the median of several fresh loads.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import type { Browser, Page } from "playwright-core";
+import { type MockSpan, makeTrace } from "../mock/generate";
+import { send } from "../mock/send";
+import { fillWithSamples, MockServer } from "../mock/server";
+import { openBrowser, openPage } from "../tests/browser/browser";
+
+const dist = fileURLToPath(new URL("../dist", import.meta.url));
+const upstream = process.argv[2];
+const ROUNDS = 5;
+
+const server = new MockServer({ dist, upstream });
+const base = await server.listen();
+const start = (Date.now() - 3_600_000) * 1000;
+const small = makeTrace({ seed: 11, start, spans: 1000 });
+const large = makeTrace({ seed: 12, start, spans: 100_000, payloads: false });
+const write = async (spans: MockSpan[]) => {
+  if (upstream) await send(upstream, spans);
+  else server.add(spans);
+};
+await write(small);
+await write(large);
+if (!upstream) fillWithSamples(server);
+else for (let i = 0; i < 60; i++) await send(upstream, makeTrace({ seed: 2000 + i, start: start - i * 1e7 }));
+
+const rows: [string, string, string][] = [];
+const record = (what: string, measured: string, goal: string) => {
+  rows.push([what, measured, goal]);
+};
+const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
+
+/** Milliseconds from the start of the navigation until an element is there and drawn. */
+async function shown(browser: Browser, path: string, selector: string): Promise<number> {
+  const page = await openPage(browser);
+  await page.addInitScript((wanted) => {
+    const look = () => {
+      if (document.querySelector(wanted)) {
+        requestAnimationFrame(() => {
+          setTimeout(() => {
+            (window as unknown as { shownAt: number }).shownAt = performance.now();
+          });
+        });
+      } else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, selector);
+  await page.goto(base + path);
+  // Not `waitForFunction`: it needs `eval`, which the pages' policy forbids.
+  const at = await page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        const look = () => {
+          const { shownAt } = window as unknown as { shownAt?: number };
+          if (shownAt === undefined) setTimeout(look, 20);
+          else resolve(shownAt);
+        };
+        look();
+      }),
+  );
+  await page.context().close();
+  return at;
+}
+
+async function medianShown(browser: Browser, path: string, selector: string): Promise<number> {
+  await shown(browser, path, selector);
+  const values: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) values.push(await shown(browser, path, selector));
+  return median(values);
+}
+
+/** Scrolls for three seconds by `step` pixels a frame; frames a second and the slowest frames. */
+async function scroll(
+  page: Page,
+  selector: string,
+  step: number,
+): Promise<{ fps: number; p95: number; blank: number }> {
+  return page.evaluate(
+    ([target, by]) =>
+      new Promise<{ fps: number; p95: number; blank: number }>((resolve) => {
+        const element = document.querySelector(target as string)!;
+        const frames: number[] = [];
+        let blank = 0;
+        let last = performance.now();
+        const began = last;
+        const tick = (now: number) => {
+          frames.push(now - last);
+          last = now;
+          const area = element.getBoundingClientRect();
+          const middle = document.elementFromPoint(area.left + 60, area.top + area.height / 2);
+          if (!middle?.closest("[role=row]")) blank++;
+          element.scrollTop += by as number;
+          if (now - began < 3000) requestAnimationFrame(tick);
+          else {
+            frames.shift();
+            const total = frames.reduce((a, b) => a + b, 0);
+            frames.sort((a, b) => a - b);
+            resolve({
+              fps: (frames.length * 1000) / total,
+              p95: frames[Math.floor(frames.length * 0.95)]!,
+              blank,
+            });
+          }
+        };
+        requestAnimationFrame(tick);
+      }),
+    [selector, step] as const,
+  );
+}
+
+// What the first page loads, as it travels.
+const html = readFileSync(`${dist}/index.html`, "utf8");
+const first = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map((match) => match[1]!);
+const packed = (path: string) => gzipSync(readFileSync(path), { level: 9 }).length;
+const firstBytes = first.reduce((sum, path) => sum + packed(dist + path), packed(`${dist}/index.html`));
+const allBytes = readdirSync(`${dist}/assets`).reduce(
+  (sum, name) => sum + packed(`${dist}/assets/${name}`),
+  0,
+);
+record("bundle of the first page, gzip", `${(firstBytes / 1000).toFixed(1)} kB`, "< 250 kB");
+record("whole bundle, gzip", `${(allBytes / 1000).toFixed(1)} kB`, "");
+
+const browser = await openBrowser();
+const ms = (value: number) => `${Math.round(value)} ms`;
+record("trace list painted", ms(await medianShown(browser, "/", ".trace-line")), "< 500 ms");
+const smallPath = `/traces/${small[0]!.trace_id}`;
+const largePath = `/traces/${large[0]!.trace_id}`;
+record("1,000 spans: tree painted", ms(await medianShown(browser, smallPath, ".line")), "< 400 ms");
+record("1,000 spans: totals too", ms(await medianShown(browser, smallPath, ".totals")), "< 400 ms");
+record("100,000 spans: tree painted", ms(await medianShown(browser, largePath, ".line")), "< 1,500 ms");
+record("100,000 spans: totals too", ms(await medianShown(browser, largePath, ".totals")), "< 1,500 ms");
+
+const page = await openPage(browser);
+await page.goto(base + largePath);
+await page.waitForSelector(".totals");
+await page.waitForTimeout(500);
+for (const [name, step] of [
+  ["steady, 60 px a frame", 60],
+  ["fast, 3,000 px a frame", 3000],
+] as const) {
+  const { fps, p95, blank } = await scroll(page, ".tree-scroll", step);
+  record(
+    `100,000 spans: scroll ${name}`,
+    `${fps.toFixed(0)} fps, p95 ${p95.toFixed(0)} ms, ${blank} blank`,
+    ">= 50 fps",
+  );
+}
+const reaction = async (what: string, act: () => Promise<void>, done: string) => {
+  const began = performance.now();
+  await act();
+  await page.waitForSelector(done);
+  record(what, ms(performance.now() - began), "");
+};
+await reaction("100,000 spans: next error", () => page.keyboard.press("e"), ".line.at.failed");
+await page.fill(".trace-tools input", "calculator");
+await reaction("100,000 spans: search 'calculator'", async () => {}, ".hits:has-text('hits')");
+const memory = await page.evaluate(
+  () => (performance as unknown as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? 0,
+);
+record("100,000 spans: script heap", `${Math.round(memory / 1e6)} MB`, "");
+await page.context().close();
+
+// A span that ends while the trace is open.
+const live = makeTrace({ seed: 77, start: Date.now() * 1000 - 5e6, spans: 30, running: true });
+await write(live);
+const watcher = await openPage(browser);
+await watcher.goto(`${base}/traces/${live[0]!.trace_id}`);
+await watcher.waitForSelector(".live-state.live");
+const lags: number[] = [];
+for (let i = 0; i < 7; i++) {
+  const name = `probe_${i}_x`;
+  const span = {
+    ...live[0]!,
+    id: `probe-${i}`,
+    parent_id: live[0]!.id,
+    name,
+    type: "CUSTOM",
+    end: Date.now() * 1000,
+    start: Date.now() * 1000 - 4e5,
+    status: "SUCCESS",
+  };
+  const waiting = watcher.evaluate(
+    (wanted) =>
+      new Promise<void>((resolve) => {
+        const look = () => {
+          const there = [...document.querySelectorAll(".line .name")].some(
+            (element) => element.textContent === wanted,
+          );
+          if (there) resolve();
+          else requestAnimationFrame(look);
+        };
+        look();
+      }),
+    name,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const began = performance.now();
+  if (upstream) await send(upstream, [span]);
+  else server.upsert(span);
+  await waiting;
+  lags.push(performance.now() - began);
+  if (i === 2) await watcher.keyboard.press("r");
+}
+record("a span that ended is on screen", `${ms(median(lags))} (worst ${ms(Math.max(...lags))})`, "< 500 ms");
+await browser.close();
+await server.close();
+
+const width = (column: number) => Math.max(...rows.map((row) => row[column as 0]!.length));
+for (const row of rows) console.log(row.map((cell, i) => cell.padEnd(width(i))).join("  "));
