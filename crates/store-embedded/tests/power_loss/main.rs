@@ -62,6 +62,17 @@ fn acknowledged_writes_survive_power_cuts_at_any_moment() {
         })
         .collect();
 
+    // Blocks are merged and space is given back all the while.
+    let maintenance = {
+        let (store, stop, gate) = (store.clone(), stop.clone(), gate.clone());
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                block_on(store.maintain()).unwrap();
+                let _open = gate.read().unwrap();
+            }
+        })
+    };
+
     let mut random = fastrand::Rng::with_seed(7);
     let count = || -> HashMap<usize, usize> {
         (0..LANES).map(|lane| (lane, acknowledged[lane].load(Ordering::SeqCst))).collect()
@@ -70,9 +81,6 @@ fn acknowledged_writes_survive_power_cuts_at_any_moment() {
         let goal = count().values().sum::<usize>() + random.usize(1..100);
         while count().values().sum::<usize>() < goal {
             std::thread::yield_now();
-        }
-        if cut % 4 == 3 {
-            block_on(store.maintain()).unwrap();
         }
         let before = count();
         let frozen = Disk::freeze(&path);
@@ -90,8 +98,8 @@ fn acknowledged_writes_survive_power_cuts_at_any_moment() {
         }
     }
     stop.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.join().unwrap();
+    for thread in writers.into_iter().chain([maintenance]) {
+        thread.join().unwrap();
     }
     assert!(Disk::freeze(&path).syncs() > 0);
 }
