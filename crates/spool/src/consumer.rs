@@ -34,6 +34,8 @@ pub struct Consumer {
     failing: Option<Failing>,
     recovery: Recovery,
     pool: Vec<Pooled>,
+    /// Segments evicted by the last `maintain`: their payloads can be read until the next one.
+    evicted: Vec<Arc<Segment>>,
     /// Files that could not be deleted yet, with their bytes.
     undeleted: Vec<(PathBuf, usize)>,
     target: usize,
@@ -99,6 +101,7 @@ impl Consumer {
             failing: None,
             recovery: Recovery::default(),
             pool: Vec::new(),
+            evicted: Vec::new(),
             undeleted: Vec::new(),
             calm: 0,
             synced: None,
@@ -191,6 +194,7 @@ impl Consumer {
         }
         shared.wants_maintenance.store(false, Ordering::Relaxed);
         shared.context.tick.fetch_add(1, Ordering::Relaxed);
+        self.free_evicted();
         done.freed_segments = self.free_complete(&shared) + self.recovery.free_complete(&shared);
         self.evict(&shared, &mut done.evicted);
         self.adjust_target(&shared);
@@ -229,6 +233,7 @@ impl Consumer {
         for prepared in prepared {
             self.discard_prepared(&shared, prepared);
         }
+        self.free_evicted();
         self.free_complete(&shared);
         for pooled in std::mem::take(&mut self.pool) {
             self.discard_pooled(&shared, pooled);
@@ -254,6 +259,12 @@ impl Consumer {
         }
         closed.notices = self.take_notices();
         closed
+    }
+
+    fn free_evicted(&mut self) {
+        for segment in self.evicted.drain(..) {
+            segment.free();
+        }
     }
 
     fn free_complete(&mut self, shared: &Shared) -> usize {
@@ -320,7 +331,7 @@ impl Consumer {
     }
 
     fn evict(&mut self, shared: &Shared, out: &mut Vec<Evicted>) {
-        self.recovery.evict(shared, shared.options.max_bytes, out);
+        self.recovery.evict(shared, shared.options.max_bytes, out, &mut self.evicted);
         if shared.options.when_full != WhenFull::EvictOldest {
             return;
         }
@@ -356,6 +367,7 @@ impl Consumer {
                 Ok((len, path)) => {
                     shared.segments.lock().retain(|other| !Arc::ptr_eq(other, &segment));
                     self.delete(shared, path, len);
+                    self.evicted.push(segment);
                 }
                 Err(_) => skip += 1,
             }

@@ -179,7 +179,7 @@ impl Eq for Record {}
 /// A record that made room for newer ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evicted {
-    /// The record. Its payload can be read until the next call of `maintain`, at least.
+    /// The record. Its payload can be read until the next call of `maintain`.
     pub record: Record,
     /// The required marks that were missing. They are set now: for each of them the caller counts one drop, and a
     /// lane that still holds the record gets nothing new from [`Record::resolve`].

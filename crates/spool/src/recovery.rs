@@ -387,7 +387,13 @@ impl Recovery {
     }
 
     /// Evicts the oldest adopted segments until the rest fits.
-    pub(crate) fn evict(&mut self, shared: &Shared, max_bytes: u64, out: &mut Vec<Evicted>) {
+    pub(crate) fn evict(
+        &mut self,
+        shared: &Shared,
+        max_bytes: u64,
+        out: &mut Vec<Evicted>,
+        segments: &mut Vec<Arc<Segment>>,
+    ) {
         loop {
             let total: u64 = self
                 .adopted
@@ -415,6 +421,7 @@ impl Recovery {
                     remove(&context.files, &path);
                 }
                 context.counters.disk_bytes.fetch_sub(len as u64, Ordering::Relaxed);
+                segments.push(segment);
             } else {
                 // Unreadable now: it stays on disk for a later process.
                 adopted.leftover = true;

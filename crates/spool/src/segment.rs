@@ -312,7 +312,7 @@ impl Segment {
         (place.region.take(), place.path.take())
     }
 
-    /// Takes all unresolved records out of the account and gives the file up; the memory lives as long as a handle.
+    /// Takes all unresolved records out of the account and gives the file up. The memory stays until [`free`](Self::free).
     ///
     /// # Errors
     ///

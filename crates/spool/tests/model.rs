@@ -194,25 +194,15 @@ impl Run {
     }
 
     fn maintain(&mut self) {
-        let mut evicted: Vec<Evicted> = Vec::new();
         loop {
             let done = self.opened().consumer.maintain();
-            evicted.extend(done.evicted);
             assert_eq!(done.notices, []);
+            for evicted in &done.evicted {
+                self.evicted(evicted);
+            }
             if !done.more {
                 break;
             }
-        }
-        let recovered = |number: &u32, run: &Self| run.known[number].life < run.life;
-        for evicted in evicted {
-            let number = number_of(&evicted.record);
-            let known = &self.known[&number];
-            assert_eq!(evicted.unresolved, REQUIRED & !known.marks);
-            // The oldest of its sort goes first.
-            let of_its_sort = recovered(&number, self);
-            let oldest = self.known.keys().find(|n| recovered(n, self) == of_its_sort);
-            assert_eq!(oldest, Some(&number));
-            self.known.remove(&number);
         }
         for known in self.known.values_mut() {
             known.spooled = true;
@@ -223,6 +213,16 @@ impl Run {
         let own = own.filter(|known| known.life == life);
         let (records, bytes) = own.fold((0, 0), |(n, b), known| (n + 1, b + 4 + known.size as u64));
         assert_eq!((stats.depth_records, stats.depth_bytes), (records, bytes));
+    }
+
+    fn evicted(&mut self, evicted: &Evicted) {
+        let number = number_of(&evicted.record);
+        let known = self.known.remove(&number).expect("a resolved record was evicted");
+        assert_eq!(evicted.unresolved, REQUIRED & !known.marks);
+        assert_eq!(evicted.record.is_recovered(), known.life < self.life);
+        // The oldest goes first. (Lives that began in the same millisecond have no order.)
+        let older = self.known.range(..number).find(|(_, other)| other.life == known.life);
+        assert!(older.is_none(), "{number} was evicted before {older:?}");
     }
 
     fn crash(&mut self) {
