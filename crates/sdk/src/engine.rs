@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use endspan_model::DropReason;
 
-use crate::lane::{Dispatch, Effect, Item, KeyMap, Lane, Outcome, Phase, RequestId, SpanKey};
+use crate::lane::{Dispatch, Effect, Item, KeyMap, Lane, Outcome, Phase, RequestId, Resolution, SpanKey};
 use crate::moment::Moment;
 
 mod slab;
@@ -73,6 +73,19 @@ pub enum Order {
     Cancel(usize, RequestId),
 }
 
+/// A record's fate in one lane, for those who watch.
+#[derive(Clone, Debug)]
+pub struct Fate<H> {
+    /// The lane.
+    pub lane: usize,
+    /// The record.
+    pub handle: H,
+    /// Which half of its span it is.
+    pub phase: Phase,
+    /// What became of it.
+    pub resolution: Resolution,
+}
+
 /// The lanes and what they share.
 #[derive(Debug)]
 pub struct Engine<H> {
@@ -87,6 +100,7 @@ pub struct Engine<H> {
     epoch: u64,
     /// Records with pending lanes, by the epoch in which they came. Only epochs that have some.
     pending_by_epoch: BTreeMap<u64, u64>,
+    fates: Option<Vec<Fate<H>>>,
 }
 
 impl<H: RecordHandle> Engine<H> {
@@ -106,6 +120,7 @@ impl<H: RecordHandle> Engine<H> {
             orders: Vec::new(),
             epoch: 0,
             pending_by_epoch: BTreeMap::new(),
+            fates: None,
         }
     }
 
@@ -133,6 +148,16 @@ impl<H: RecordHandle> Engine<H> {
     pub fn is_idle(&self) -> bool {
         self.lanes.iter().all(|lane| lane.counts().pending == 0)
             && self.overflow.iter().all(VecDeque::is_empty)
+    }
+
+    /// Begins to note each record's fate, for simulations; [`Engine::take_fates`] takes the notes.
+    pub fn watch(&mut self) {
+        self.fates.get_or_insert_default();
+    }
+
+    /// Takes the fates noted since the last call.
+    pub fn take_fates(&mut self) -> Vec<Fate<H>> {
+        self.fates.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Ends an epoch: what came until now is done when [`Engine::is_done`] says so of the number returned.
@@ -292,7 +317,7 @@ impl<H: RecordHandle> Engine<H> {
                         self.orders.push(Order::Send(index, dispatch));
                     }
                     Effect::Cancel(request) => self.orders.push(Order::Cancel(index, request)),
-                    Effect::Resolve(record, _) => self.resolve(record, bit),
+                    Effect::Resolve(record, resolution) => self.resolve(record, index, resolution),
                 }
             }
         }
@@ -310,8 +335,13 @@ impl<H: RecordHandle> Engine<H> {
         }
     }
 
-    fn resolve(&mut self, record: u64, bit: u32) {
+    fn resolve(&mut self, record: u64, lane: usize, resolution: Resolution) {
+        let bit = 1_u32 << lane;
         let Some(tracked) = self.records.get_mut(record) else { return };
+        if let Some(fates) = &mut self.fates {
+            let (handle, phase) = (tracked.handle.clone(), tracked.phase);
+            fates.push(Fate { lane, handle, phase, resolution });
+        }
         if tracked.pending & bit == 0 {
             return;
         }

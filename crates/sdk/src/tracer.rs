@@ -307,6 +307,10 @@ impl Pipeline {
     }
 }
 
+// What all handles share is behind locks and atomics; a panic elsewhere leaves nothing half done.
+impl std::panic::UnwindSafe for Pipeline {}
+impl std::panic::RefUnwindSafe for Pipeline {}
+
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.shut_down_at_exit();
@@ -324,7 +328,7 @@ const fn reason_of(error: AppendError) -> DropReason {
 #[cold]
 fn refuse(live: &Live, phase: Phase, reason: DropReason) {
     let count = live.counters.refuse(phase, reason);
-    if count == 1 || count % 100 == 0 {
+    if count == 1 || count.is_multiple_of(100) {
         aloud(|| tracing::warn!(%reason, count, "endspan dropped spans"));
     }
 }

@@ -10,8 +10,10 @@ use super::{is_off_word, python_integer};
 /// Where settings are read from: the process's environment, or a fixed set of variables.
 #[derive(Clone)]
 pub struct Environment {
-    read: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    read: Arc<Read>,
 }
+
+type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// Reads the process's environment.

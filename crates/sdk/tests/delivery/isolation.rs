@@ -1,0 +1,216 @@
+//! One destination's trouble is nobody else's, and nothing is the caller's.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use endspan::lane::{Failure, Outcome, StartMode};
+use endspan::{DropReason, Environment, Tracer};
+use endspan_testkit::{FakeBackend, Protocol, Reply};
+
+use crate::{PATIENCE, Recorder, agentex, assert_conserved, builder, make_spans, sgp};
+
+#[test]
+fn row_127_a_hanging_destination_delays_nobody() {
+    let (hanging, healthy) = (FakeBackend::start(), FakeBackend::start());
+    hanging.always(Reply::Hang);
+    let tracer = builder().exporter(agentex(&hanging)).exporter(sgp(&healthy)).build();
+    make_spans(&tracer, "t", 2000);
+    assert!(healthy.wait_for_spans(2000, PATIENCE));
+    let report = tracer.shutdown_within(Duration::from_millis(100));
+    assert_conserved(&report);
+    assert_eq!(report.account("sgp").unwrap().delivered, 2000);
+    assert_eq!(report.account("agentex").unwrap().dropped.of(DropReason::ShutdownTimeout), 2000);
+}
+
+#[test]
+fn rows_80_and_90_only_the_failing_destination_is_called_again() {
+    let good = Recorder::delivering().named("good");
+    let tries = Arc::new(Mutex::new(0));
+    let bad = Recorder::new(move |_| {
+        let mut tries = tries.lock().unwrap();
+        *tries += 1;
+        if *tries < 3 {
+            Outcome::Retryable { after: None, failure: Failure::of_status(503) }
+        } else {
+            Outcome::Delivered
+        }
+    })
+    .named("bad");
+    let tracer = builder().exporter(bad.clone()).exporter(good.clone()).build();
+    make_spans(&tracer, "t", 1);
+    let report = tracer.flush(PATIENCE);
+    assert_eq!(report.delivered(), 2);
+    assert_conserved(&tracer.shutdown());
+    assert_eq!((bad.calls.lock().unwrap().len(), good.calls.lock().unwrap().len()), (3, 1));
+}
+
+#[test]
+fn row_69_ending_a_span_never_waits() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::Hang);
+    let tracer = builder().exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 10);
+    assert!(backend.wait_for_requests(1, PATIENCE));
+    let began = Instant::now();
+    make_spans(&tracer, "t", 1000);
+    let each = began.elapsed() / 1000;
+    assert!(each < Duration::from_millis(10), "{each:?}");
+    assert_conserved(&tracer.shutdown_within(Duration::ZERO));
+}
+
+#[test]
+fn row_82_at_the_bound_the_newest_is_dropped() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::Hang);
+    let tracer =
+        builder().linger(Duration::ZERO).max_queue_size(1).concurrency(1).exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 1);
+    assert!(backend.wait_for_requests(1, PATIENCE));
+    make_spans(&tracer, "t", 3);
+    tracer.flush(Duration::ZERO);
+    assert_eq!(tracer.stats().destinations[0].account.dropped.of(DropReason::QueueFull), 2);
+    assert_conserved(&tracer.shutdown_within(Duration::ZERO));
+}
+
+#[test]
+fn without_a_spool_the_byte_bound_evicts_the_oldest_and_counts_them() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::status(503));
+    let tracer = builder().queue_bytes(1 << 20).exporter(sgp(&backend)).build();
+    let trace = tracer.trace("t");
+    let text = "x".repeat(10_000);
+    for _ in 0..2000 {
+        trace.span("n").input(&serde_json::json!({"text": text})).start().end();
+        if tracer.stats().unread_records > 20 {
+            tracer.flush(Duration::ZERO);
+        }
+    }
+    tracer.flush(Duration::ZERO);
+    let stats = tracer.stats();
+    let account = &stats.destinations[0].account;
+    assert!(stats.resident_bytes <= 1 << 21, "{}", stats.resident_bytes);
+    assert!(account.dropped.of(DropReason::QueueFull) > 1000, "{account}");
+    assert_eq!(account.accepted, 2000);
+    backend.always(Reply::Serve);
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    let account = report.account("sgp").unwrap();
+    assert_eq!(account.delivered + account.dropped.total(), 2000);
+    assert_eq!(backend.stored(Protocol::Sgp).len() as u64, account.delivered);
+}
+
+#[test]
+fn row_126_any_thread_and_any_runtime_may_use_one_tracer() {
+    let backend = FakeBackend::start();
+    let tracer = builder().exporter(sgp(&backend)).build();
+    for _ in 0..2 {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            tracer.trace("t").span("async").instrument(async {}).await;
+            tracer.flush_async(PATIENCE).await;
+        });
+    }
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let tracer = tracer.clone();
+            std::thread::spawn(move || make_spans(&tracer, "t", 100))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    assert_eq!(report.delivered(), 402);
+}
+
+#[test]
+fn row_75_in_start_mode_a_short_span_is_written_once() {
+    let recorder = Recorder::delivering().starts(StartMode::Deferred(PATIENCE));
+    let tracer = builder().exporter(recorder.clone()).build();
+    make_spans(&tracer, "t", 50);
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    let account = &report.accounts[0];
+    assert_eq!((account.accepted, account.delivered, account.superseded), (100, 50, 50));
+    assert_eq!(recorder.names().len(), 50);
+}
+
+#[test]
+fn rows_128_and_129_the_older_profile_keeps_its_constants() {
+    let recorder = Recorder::delivering();
+    let tracer = Tracer::builder()
+        .environment(crate::nothing())
+        .spool(false)
+        .older_profile()
+        .exporter(recorder.clone())
+        .build();
+    make_spans(&tracer, "t", 230);
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    let sizes: Vec<usize> = recorder.calls.lock().unwrap().iter().map(|batch| batch.spans.len()).collect();
+    assert_eq!(sizes, [50, 50, 50, 50, 30]);
+
+    for outcome in [
+        Outcome::Retryable { after: None, failure: Failure::of_status(503) },
+        Outcome::Held(Failure::of_status(401)),
+    ] {
+        let failing = Recorder::new(move |_| outcome.clone());
+        let environment = Environment::fixed([]);
+        let tracer =
+            Tracer::builder().environment(environment).spool(false).older_profile().exporter(failing.clone());
+        let tracer = tracer.build();
+        make_spans(&tracer, "t", 1);
+        // A hurry tries a held destination at once, so that the four attempts need no waiting here.
+        for _ in 0..100 {
+            if tracer.flush(Duration::from_millis(200)).dropped() > 0 {
+                break;
+            }
+        }
+        let report = tracer.shutdown_within(Duration::ZERO);
+        assert_conserved(&report);
+        assert_eq!(report.dropped_for(DropReason::RetriesExhausted), 1, "{report}");
+        assert_eq!(failing.calls.lock().unwrap().len(), 4);
+    }
+
+    let off = Environment::fixed([("DISABLE_SCALE_TRACING", "0")]);
+    let tracer = Tracer::builder().environment(off).older_profile().exporter(Recorder::delivering()).build();
+    make_spans(&tracer, "t", 1);
+    assert_eq!(tracer.shutdown().accounts, []);
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_exporters_own_requests_are_never_traced() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .init();
+    let backend = FakeBackend::scripted([Reply::status(422)]);
+    let tracer = builder().exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 1);
+    assert_conserved(&tracer.shutdown());
+    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    for line in text.lines() {
+        assert!(line.contains("endspan"), "{line}");
+    }
+    assert!(text.contains("begins"), "one line says what goes where: {text}");
+    assert!(text.contains("dropped spans") && text.contains("rejected"), "a drop is said: {text}");
+    assert!(!text.contains("key"), "keys are never said: {text}");
+}
