@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Where to start reading: `format` (the bytes), `memory` (all unsafe memory access and its rules), `log` (append),
-//! `consumer` (maintenance), `recovery` (what a dead process left). The format is described in `docs/spool-format.md` and
+//! `consumer` (maintenance), `recovery` and `scan` (what a dead process left). The format is described in `docs/spool-format.md` and
 //! its reasons in `docs/adr/0001-spool-format.md`.
 
 #![deny(unsafe_code)]
@@ -49,6 +49,7 @@ mod memory;
 mod options;
 mod record;
 mod recovery;
+mod scan;
 mod segment;
 mod stats;
 
