@@ -10,7 +10,6 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use crate::Config;
 use crate::admission::Admission;
 use crate::live::Live;
-use crate::redaction::Redactor;
 use crate::telemetry::{LiveFigures, Telemetry};
 
 /// How long figures of the store are shown before they are asked for again.
@@ -37,8 +36,6 @@ pub(crate) struct App {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) started: Instant,
     pub(crate) live: Live,
-    /// `None` when redaction is switched off.
-    pub(crate) redactor: Option<Redactor>,
     pub(crate) store_log: StoreLog,
     stats: Mutex<Option<(Instant, StoreStats)>>,
 }
@@ -52,7 +49,6 @@ impl App {
             telemetry: Telemetry::new(),
             started: Instant::now(),
             live: Live::new(config.max_live_subscribers),
-            redactor: config.redaction.then(Redactor::new),
             store_log: StoreLog::default(),
             stats: Mutex::new(None),
             config,

@@ -1,9 +1,11 @@
 //! What a server can be told.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use endspan_model::limits;
+use endspan_redaction::{RedactionConfig, Redactor};
 
 /// The settings of a [`Server`](crate::Server). Every field has a default that suits one machine.
 #[derive(Clone, Debug)]
@@ -25,8 +27,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Most open live tails; one more is answered 503. Default 256.
     pub max_live_subscribers: usize,
-    /// Whether credentials are taken out of spans that the SGP API writes (`sgp-api` 3.4). Default on.
-    pub redaction: bool,
+    /// Takes credentials out of spans before they are stored or answered (`sgp-api` 3.4), on every API that
+    /// writes; `None` keeps them. Default the built-in patterns.
+    pub redactor: Option<Arc<Redactor>>,
     /// How long a client may take to send a request's head, and how long an idle connection is kept.
     /// Default 60 s.
     pub header_timeout: Duration,
@@ -53,7 +56,7 @@ impl Default for Config {
             max_in_flight_bytes: 256 * 1024 * 1024,
             max_connections: 10_000,
             max_live_subscribers: 256,
-            redaction: true,
+            redactor: Redactor::new(&RedactionConfig::default()).ok().map(Arc::new),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),

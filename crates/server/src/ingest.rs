@@ -140,23 +140,17 @@ pub(crate) async fn write(
     }
 }
 
-/// Takes credentials out of a span, if so configured.
+/// Takes credentials out of a span, unless that is switched off.
 pub(crate) fn redact(app: &App, span: &mut Span) {
-    if let Some(redactor) = &app.redactor {
-        count_redactions(app, redactor.redact(span));
+    if let Some(redactor) = &app.config.redactor {
+        app.telemetry.redactions.add(redactor.redact_span(span).total());
     }
 }
 
-/// Takes credentials out of a patch, if so configured.
+/// Takes credentials out of a patch, unless that is switched off.
 pub(crate) fn redact_patch(app: &App, patch: &mut SpanPatch) {
-    if let Some(redactor) = &app.redactor {
-        count_redactions(app, redactor.redact_patch(patch));
-    }
-}
-
-fn count_redactions(app: &App, count: u64) {
-    if count > 0 {
-        app.telemetry.redactions.add(count);
+    if let Some(redactor) = &app.config.redactor {
+        app.telemetry.redactions.add(redactor.redact_patch(patch).total());
     }
 }
 

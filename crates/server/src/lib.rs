@@ -19,7 +19,6 @@ mod connection;
 mod ingest;
 mod live;
 mod problem;
-mod redaction;
 mod reply;
 mod routes;
 mod server;

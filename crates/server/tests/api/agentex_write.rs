@@ -37,6 +37,7 @@ on_every_store!(
     agentex_ids_in_paths_are_decoded,
     agentex_unusable_ids_in_paths_are_refused,
     agentex_accounts_do_not_see_each_other,
+    agentex_credentials_are_redacted,
 );
 
 /// A span with these fields beside the required ones.
@@ -314,4 +315,15 @@ async fn agentex_accounts_do_not_see_each_other(server: Harness) {
     assert_eq!(server.send("GET", "/spans", &headers, "").await.ok().as_array().unwrap().len(), 1);
     let unusable = [("content-type", "application/json"), ("x-selected-account-id", "é\u{ff}")];
     server.send("GET", "/spans", &unusable[1..], "").await.ok();
+}
+
+async fn agentex_credentials_are_redacted(server: Harness) {
+    let secret = r#""data":{"api_key":"hunter2"}"#;
+    let expected = json!({"api_key": "[REDACTED:credential]"});
+    assert_eq!(server.post("/spans", span("a", secret)).await.ok()["data"], expected);
+    assert_eq!(server.get("/spans/a").await.ok()["data"], expected);
+    let patched = server.patch("/spans/a", r#"{"output":{"password":"x"}}"#).await.ok();
+    assert_eq!(patched["output"], json!({"password": "[REDACTED:credential]"}));
+    server.put("/spans/batch", format!("[{}]", span("b", secret))).await.ok();
+    assert_eq!(server.get("/spans/b").await.ok()["data"], expected);
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use endspan_server::{Config, RunError, Server};
 use endspan_store::SpanStore;
 use endspan_store::memory::MemoryStore;
+use endspan_store_embedded::{EmbeddedStore, Options};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -25,6 +26,11 @@ macro_rules! on_every_store {
                 async fn memory() {
                     super::$test($crate::harness::Harness::start().await).await;
                 }
+
+                #[tokio::test]
+                async fn embedded() {
+                    super::$test($crate::harness::Harness::embedded().await).await;
+                }
             }
         )*
     };
@@ -37,6 +43,7 @@ pub(crate) struct Harness {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), RunError>>,
     connections_made: std::sync::atomic::AtomicUsize,
+    directory: Option<tempfile::TempDir>,
 }
 
 /// An answer, read whole.
@@ -82,6 +89,15 @@ impl Harness {
         Self::with_store(Arc::new(MemoryStore::new())).await
     }
 
+    /// On the embedded engine, in a directory that goes with the harness.
+    pub(crate) async fn embedded() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(directory.path(), Options::default()).unwrap();
+        let mut harness = Self::with_store(Arc::new(store)).await;
+        harness.directory = Some(directory);
+        harness
+    }
+
     pub(crate) async fn with_store(store: Arc<dyn SpanStore>) -> Self {
         Self::with(Config::default(), store).await
     }
@@ -100,6 +116,7 @@ impl Harness {
             stop: Some(stop),
             task,
             connections_made: Default::default(),
+            directory: None,
         }
     }
 

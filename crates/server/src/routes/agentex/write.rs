@@ -45,7 +45,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request<Body>) 
 async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
     let mut received = Received::new(app, Protocol::Agentex, 1);
-    let span = match agentex::decode_create(&body.bytes) {
+    let mut span = match agentex::decode_create(&body.bytes) {
         Ok(span) => span,
         Err(error) => {
             received.reject_rest(DropReason::Malformed);
@@ -56,6 +56,7 @@ async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Prob
         received.reject_rest(reason_of(&rejection));
         return Err(Problem::rejected(rejection));
     }
+    ingest::redact(app, &mut span);
     let minimal = reply::prefers_minimal(&headers);
     let mut answer = Vec::with_capacity(if minimal { 128 } else { body.bytes.len() + 256 });
     if minimal {
@@ -99,13 +100,14 @@ async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Probl
     let WriteBody { account, body, .. } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
     let mut received = Received::new(app, Protocol::Agentex, 1);
     let decoded = id.and_then(|id| Ok((id, agentex::decode_patch(&body.bytes)?)));
-    let (id, patch) = match decoded {
+    let (id, mut patch) = match decoded {
         Ok(decoded) => decoded,
         Err(problem) => {
             received.reject_rest(DropReason::Malformed);
             return Err(problem);
         }
     };
+    ingest::redact_patch(app, &mut patch);
     let operations = vec![WriteOperation::Patch { id: SpanId::from(id.as_str()), patch: Box::new(patch) }];
     let outcomes = ingest::write(app, MODE, account, operations, &mut received).await?;
     match outcomes.into_iter().next() {
@@ -182,12 +184,13 @@ async fn batch(
                 received.reject(DropReason::Malformed, 1);
                 results.push((None, Some(error.into())));
             }
-            Ok(span) => match ingest::check(app, &span) {
+            Ok(mut span) => match ingest::check(app, &span) {
                 Err(rejection) => {
                     received.reject(reason_of(&rejection), 1);
                     results.push((Some(span.id), Some(rejected(index, rejection))));
                 }
                 Ok(()) => {
+                    ingest::redact(app, &mut span);
                     results.push((Some(span.id.clone()), None));
                     operations.push(operation(span));
                 }
