@@ -68,7 +68,7 @@ export function App() {
           </button>
         )}
       </header>
-      <main class="main" id="main" tabIndex={-1}>
+      <main class="main" id="main" tabIndex={path === "/health" ? 0 : -1}>
         <Boundary key={path}>
           {signInNeeded.value ? null : traceId !== null ? (
             <Lazy load={() => import("./pages/trace")} props={{ traceId }} key={traceId} />

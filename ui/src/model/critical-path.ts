@@ -1,4 +1,4 @@
-import { childrenOf, endOf, type Tree } from "./tree";
+import { childrenOf, endOf, OUTLIVES, type Tree } from "./tree";
 
 /** A stretch of the critical path: while it lasted, this row was what everything waited for. */
 export interface Stretch {
@@ -43,6 +43,8 @@ export function criticalPath(tree: Tree, now: number): CriticalPath {
     if (kids.length > 0) {
       const byEnd = kids.length === 1 ? kids : kids.slice().sort((a, b) => ended(b) - ended(a));
       for (const child of byEnd) {
+        // What goes on after its parent ended is not what the parent waited for.
+        if (tree.flags[child]! & OUTLIVES) continue;
         const end = Math.min(ended(child), to);
         if (end > cursor) continue;
         const start = Math.max(tree.rows[child]!.start, from);

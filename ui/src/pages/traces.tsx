@@ -430,8 +430,23 @@ function Table(props: {
       />,
     );
   }
+  // A column that no trace fills is not drawn.
+  const has = {
+    agent: traces.some((trace) => trace.agent !== null),
+    tokens: traces.some((trace) => trace.inputTokens + trace.outputTokens > 0),
+    cost: traces.some((trace) => trace.costUsd > 0),
+  };
+  const missing = Object.entries(has).map(([name, there]) => (there ? "" : ` no-${name}`));
+  const columns = [
+    "26px minmax(140px, 3fr)",
+    has.agent && "minmax(90px, 1.4fr)",
+    "minmax(110px, 1fr) 64px",
+    has.tokens && "92px",
+    has.cost && "84px",
+    "124px",
+  ];
   return (
-    <div class="trace-table">
+    <div class={`trace-table${missing.join("")}`} style={{ "--columns": columns.filter(Boolean).join(" ") }}>
       <div
         ref={scroller}
         class="trace-scroll"

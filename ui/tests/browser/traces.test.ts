@@ -1,0 +1,191 @@
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type MockSpan, makeTrace } from "../../mock/generate";
+import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
+import { startServer, startStandIn, type TestServer } from "./server";
+
+let browser: Browser;
+let server: TestServer;
+let page: Page;
+let watch: Watch;
+const now = Date.now() * 1000;
+const runs = Array.from({ length: 40 }, (_, i) => makeTrace({ seed: 400 + i, start: now - 60e6 - i * 30e6 }));
+const running = makeTrace({ seed: 5, start: now - 20e6, spans: 12, scenario: 1, running: true });
+
+beforeAll(async () => {
+  browser = await openBrowser();
+  server = await startServer();
+  for (const run of runs) await server.write(run);
+  await server.write(running);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+beforeEach(async () => {
+  page = await openChecked(browser);
+  watch = new Watch(page, server.base);
+});
+
+afterEach(async () => {
+  await page.context().close();
+  watch.check();
+});
+
+function plain(name: string, trace: string): MockSpan {
+  const start = Date.now() * 1000 - 1000;
+  return {
+    ...runs[0]![0]!,
+    trace_id: trace,
+    id: `${trace}-root`,
+    parent_id: null,
+    name,
+    start,
+    end: start + 900,
+    input: { message: `hello from ${name}` },
+    output: null,
+  };
+}
+
+describe("traces page", () => {
+  it("lists traces newest first, with what runs on top", async () => {
+    await page.goto(server.base);
+    await page.waitForSelector(".trace-line");
+    expect(await page.title()).toBe("Traces · endspan");
+    const first = page.locator(".trace-line").first();
+    expect(await first.innerText()).toContain("code-agent");
+    expect(await first.locator(".pulse").count()).toBe(1);
+    const ids = await page
+      .locator(".trace-line .mono")
+      .evaluateAll((cells) => cells.map((cell) => cell.getAttribute("title")));
+    expect(ids.slice(1, 6)).toEqual(runs.slice(0, 5).map((run) => run[0]!.trace_id));
+    await expectAccessible(page);
+    await keepPicture(page, "traces");
+  });
+
+  it("is worked by keyboard: down, down, open, back", async () => {
+    await page.goto(server.base);
+    await page.waitForSelector(".trace-line");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("j");
+    expect(await page.locator("[aria-activedescendant]").getAttribute("aria-activedescendant")).toBe(
+      "trace-1",
+    );
+    expect(await page.locator("#trace-1").getAttribute("aria-selected")).toBe("true");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".tree");
+    expect(new URL(page.url()).pathname).toBe(`/traces/${runs[0]![0]!.trace_id}`);
+    await page.goBack();
+    await page.waitForSelector(".trace-line");
+  });
+
+  it("shows a trace that begins while it is open, without being asked", async () => {
+    await page.goto(server.base);
+    await page.waitForSelector(".live-state.live");
+    await server.write([plain("newcomer", "live-1")]);
+    await page.waitForSelector(".trace-line.fresh:has-text('newcomer')");
+  });
+
+  it("leaves the rows of a reader who scrolled where they are", async () => {
+    await page.goto(server.base);
+    await page.waitForSelector(".live-state.live");
+    await page.waitForSelector(".trace-line");
+    await page.locator(".trace-scroll").evaluate((element) => {
+      element.scrollTop = 400;
+    });
+    await page.waitForTimeout(100);
+    const top = () =>
+      page.evaluate(() => {
+        const area = document.querySelector(".trace-scroll")!.getBoundingClientRect();
+        return document
+          .elementFromPoint(area.left + 300, area.top + 60)
+          ?.closest(".trace-line")
+          ?.querySelector(".mono")
+          ?.getAttribute("title");
+      });
+    const before = await top();
+    await server.write([plain("unseen", "live-2")]);
+    await page.waitForSelector(".new-pill");
+    expect(await top()).toBe(before);
+    await page.click(".new-pill");
+    await page.waitForSelector(".trace-line:has-text('unseen')");
+  });
+
+  it("keeps filters in the address and gives them back", async () => {
+    await page.goto(`${server.base}/?status=error&period=24h&min_ms=5`);
+    await page.waitForSelector(".trace-line, .empty");
+    expect(await page.locator(".segments [aria-pressed=true]").innerText()).toBe("Errors");
+    expect(await page.locator("select[aria-label=Started]").inputValue()).toBe("24h");
+    expect(await page.locator(".filter-more input").nth(2).inputValue()).toBe("5");
+    await page.fill(".filters input[type=search]", "tent");
+    await page.waitForURL(/q=tent/);
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    await page.waitForURL(`${server.base}/`);
+  });
+
+  it("says where to begin when nothing is there yet", async () => {
+    const empty = await startStandIn();
+    const fresh = await openChecked(browser);
+    await fresh.goto(empty.base);
+    await fresh.waitForSelector(".empty .snippet");
+    expect((await texts(fresh, ".snippet")).join()).toContain("curl");
+    await expectAccessible(fresh);
+    await keepPicture(fresh, "traces-empty");
+    await fresh.context().close();
+    await empty.close();
+  });
+
+  it("is usable on a phone", async () => {
+    const phone = await openChecked(browser, { viewport: { width: 390, height: 844 }, colorScheme: "dark" });
+    await phone.goto(server.base);
+    await phone.waitForSelector(".trace-line");
+    const overflow = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    expect(overflow).toBeLessThanOrEqual(0);
+    await expectAccessible(phone);
+    await keepPicture(phone, "traces-phone-dark");
+    await phone.context().close();
+  });
+
+  it("opens help on ? and lists every key that the pages know", async () => {
+    await page.goto(server.base);
+    await page.waitForSelector(".trace-line");
+    await page.keyboard.press("?");
+    await page.waitForSelector("dialog[open]");
+    expect((await texts(page, ".keys h3")).length).toBe(4);
+    await expectAccessible(page);
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("dialog[open]", { state: "detached" });
+  });
+});
+
+describe("keys", () => {
+  it("are asked for, tried, kept out of the address, and gone after signing out", async () => {
+    const guarded = await startStandIn({ key: "s3cret-key" });
+    await guarded.write(runs[0]!);
+    const visitor = await openChecked(browser);
+    const addresses: string[] = [];
+    visitor.on("request", (request) => addresses.push(request.url()));
+    await visitor.goto(guarded.base);
+    await visitor.waitForSelector("dialog[open] input[name=key]");
+    await expectAccessible(visitor);
+    await visitor.fill("input[name=key]", "wrong");
+    await visitor.keyboard.press("Enter");
+    await visitor.waitForSelector("[role=alert]");
+    await visitor.fill("input[name=key]", "s3cret-key");
+    await visitor.keyboard.press("Enter");
+    await visitor.waitForSelector(".trace-line");
+    await visitor.reload();
+    await visitor.waitForSelector(".trace-line");
+    await visitor.waitForSelector(".live-state.live");
+    expect(addresses.concat(visitor.url()).filter((url) => url.includes("s3cret"))).toEqual([]);
+    expect(await visitor.evaluate(() => JSON.stringify(localStorage))).not.toContain("s3cret");
+    await visitor.click("text=Sign out");
+    await visitor.waitForSelector("dialog[open] input[name=key]");
+    expect(await visitor.evaluate(() => JSON.stringify(sessionStorage))).not.toContain("s3cret");
+    await visitor.context().close();
+    await guarded.close();
+  });
+});
