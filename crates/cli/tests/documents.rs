@@ -1,0 +1,64 @@
+//! What the documents at the root promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::Served;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the root")
+}
+
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for directory in ["", "docs", "docs/adr", "conformance", "bench"] {
+        let Ok(entries) = std::fs::read_dir(root().join(directory)) else { continue };
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        found.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    found
+}
+
+#[test]
+fn links_between_documents_and_code_lead_somewhere() {
+    let mut broken = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).expect("a text");
+        for target in
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") || path.contains(char::is_whitespace) {
+                continue;
+            }
+            if !document.parent().expect("a directory").join(path).exists() {
+                broken.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_ten_lines_of_the_readme_are_the_example_and_deliver_their_span() {
+    let example = include_str!("../examples/ten_lines.rs");
+    let (_, example) = example.split_once("\n\n").expect("a first line about the example");
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the readme");
+    assert!(readme.contains(&format!("```rust\n{example}```")), "README.md shows another program");
+
+    let served = Served::start();
+    let spool = tempfile::tempdir().expect("a directory");
+    let program = Path::new(env!("CARGO_BIN_EXE_endspan")).with_file_name("examples").join("ten_lines");
+    let output = Command::new(program)
+        .env("AGENTEX_BASE_URL", &served.url)
+        .env("ENDSPAN_SPOOL_DIR", spool.path())
+        .output()
+        .expect("the example was built with the tests");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "agentex: 1 delivered\n");
+    let listed = served.ask(&["ls", "--json"]).output().expect("ls runs");
+    let trace: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("one trace");
+    assert_eq!((&trace["name"], &trace["span_count"]), (&"answer".into(), &1.into()));
+}
