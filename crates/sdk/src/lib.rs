@@ -45,7 +45,10 @@ pub mod exporter;
 mod ids;
 pub mod lane;
 mod live;
+mod metrics;
 mod moment;
+#[cfg(feature = "otel")]
+mod otel;
 mod payload;
 mod record;
 pub mod settings;

@@ -12,6 +12,7 @@ use crate::account::{Account, DestinationStats, Report, Stats};
 use crate::diagnostics::aloud;
 use crate::exporter::Exporter;
 use crate::lane::{Lane, LaneConfig, Phase};
+use crate::metrics::Metrics;
 use crate::worker::{Control, Worker};
 
 /// What is needed to begin: in the process that built the tracer, and again in each forked child.
@@ -19,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) exporters: Vec<Arc<dyn Exporter>>,
     pub(crate) lanes: Vec<LaneConfig>,
     pub(crate) log: Options,
+    /// Whether OpenTelemetry's instruments are wanted.
+    pub(crate) metrics: bool,
 }
 
 /// The running pipeline of one process.
@@ -51,7 +54,9 @@ impl Live {
             .map(|(config, index)| Lane::new(config.clone(), seed.wrapping_add(index)))
             .collect();
         let (control, orders) = unbounded_channel();
-        let worker = Worker::new(consumer, lanes, plan.exporters.clone(), Arc::clone(&counters), orders);
+        let metrics = Metrics::new(plan.metrics);
+        let worker =
+            Worker::new(consumer, lanes, plan.exporters.clone(), Arc::clone(&counters), orders, metrics);
         let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
         match thread {
             Ok(thread) => Some(Self { log, control, thread: Mutex::new(Some(thread)), counters }),

@@ -23,6 +23,7 @@ use crate::engine::{Engine, Order, RecordFacts};
 use crate::exporter::Exporter;
 use crate::lane::{Dispatch, Failure, Lane, Outcome, Phase, RequestId};
 use crate::live::{Counters, Snapshot};
+use crate::metrics::{Exported, Metrics};
 use crate::moment::Moment;
 use crate::record::{self, KIND_END, KIND_START};
 
@@ -72,6 +73,14 @@ struct Shutdown {
     replies: Vec<Reply>,
 }
 
+/// A request of which no answer is known yet.
+struct UnderWay {
+    abort: AbortHandle,
+    phase: Phase,
+    spans: u64,
+    began: Instant,
+}
+
 type Finished = (usize, RequestId, Option<Outcome>);
 
 pub(crate) struct Worker {
@@ -82,16 +91,20 @@ pub(crate) struct Worker {
     control: UnboundedReceiver<Control>,
     began: Instant,
     in_flight: FuturesUnordered<BoxFuture<'static, Finished>>,
-    aborts: HashMap<(usize, RequestId), AbortHandle>,
+    under_way: HashMap<(usize, RequestId), UnderWay>,
+    metrics: Metrics,
     recovery: Recovery,
     flushes: Vec<Flush>,
     shutdown: Option<Shutdown>,
     read: u64,
+    writes_starts: bool,
     quiet_since: Instant,
     maintained: Instant,
     adopted: Instant,
     drops: Throttle,
     dropped_seen: u64,
+    /// What the metrics were told of drops, for each destination and reason.
+    drops_told: HashMap<(usize, DropReason), u64>,
     orders: Vec<Order>,
     records: Vec<Record>,
 }
@@ -103,19 +116,22 @@ impl Worker {
         exporters: Vec<Arc<dyn Exporter>>,
         counters: Arc<Counters>,
         control: UnboundedReceiver<Control>,
+        metrics: Metrics,
     ) -> Self {
         let now = Instant::now();
         let identities = exporters.iter().map(|exporter| exporter.identity()).collect();
         Self {
             recovery: Recovery::new(identities),
             consumer,
+            writes_starts: lanes.iter().any(|lane| lane.config().start_mode.writes_starts()),
             engine: Engine::new(lanes),
             exporters,
             counters,
             control,
             began: now,
             in_flight: FuturesUnordered::new(),
-            aborts: HashMap::new(),
+            under_way: HashMap::new(),
+            metrics,
             flushes: Vec::new(),
             shutdown: None,
             read: 0,
@@ -124,6 +140,7 @@ impl Worker {
             adopted: now,
             drops: Throttle::default(),
             dropped_seen: 0,
+            drops_told: HashMap::new(),
             orders: Vec::new(),
             records: Vec::new(),
         }
@@ -132,6 +149,8 @@ impl Worker {
     /// Works until shutdown. Runs on a thread of its own.
     pub(crate) fn run(self) {
         quiet_this_thread();
+        #[cfg(feature = "otel")]
+        let _quiet = opentelemetry::Context::enter_telemetry_suppressed_scope();
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.work()),
             Err(error) => aloud(|| {
@@ -172,11 +191,24 @@ impl Worker {
             }
             self.read += read as u64;
             self.quiet_since = now;
+            self.measure(&records);
             for record in records.drain(..) {
                 self.ingest(LogRecord::own(record), moment);
             }
         }
         self.records = records;
+    }
+
+    /// Tells the metrics of the records just read.
+    fn measure(&self, records: &[Record]) {
+        let Some(oldest) = records.first().filter(|_| self.metrics.is_on()) else { return };
+        let ends = records.iter().filter(|record| record.kind() == KIND_END).count() as u64;
+        let starts = if self.writes_starts { records.len() as u64 - ends } else { 0 };
+        let unix_nanos =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let lag = unix_nanos.saturating_sub(Duration::from_nanos(oldest.appended_unix_nanos()));
+        let pending: u64 = self.engine.lanes().iter().map(|lane| lane.counts().pending).max().unwrap_or(0);
+        self.metrics.read(starts, ends, pending + starts + ends, lag);
     }
 
     fn ingest(&mut self, record: LogRecord, now: Moment) {
@@ -222,8 +254,8 @@ impl Worker {
             match order {
                 Order::Send(lane, dispatch) => self.start(lane, dispatch),
                 Order::Cancel(lane, request) => {
-                    if let Some(abort) = self.aborts.remove(&(lane, request)) {
-                        abort.abort();
+                    if let Some(under_way) = self.under_way.remove(&(lane, request)) {
+                        under_way.abort.abort();
                     }
                 }
             }
@@ -233,13 +265,13 @@ impl Worker {
 
     fn start(&mut self, lane: usize, dispatch: Dispatch) {
         let Some(exporter) = self.exporters.get(lane) else { return };
-        let request = dispatch.request;
+        let (request, phase, spans) = (dispatch.request, dispatch.phase, dispatch.items.len() as u64);
         let prepared = request::prepare(&self.engine, &self.counters, dispatch);
         let export = std::panic::catch_unwind(AssertUnwindSafe(|| prepared.send(exporter.as_ref())));
         let export =
             export.unwrap_or_else(|_| Box::pin(std::future::ready(Outcome::Rejected(Failure::OTHER))));
         let (abort, registration) = AbortHandle::new_pair();
-        self.aborts.insert((lane, request), abort);
+        self.under_way.insert((lane, request), UnderWay { abort, phase, spans, began: Instant::now() });
         let guarded = AssertUnwindSafe(Abortable::new(export, registration)).catch_unwind();
         self.in_flight.push(
             guarded
@@ -253,10 +285,28 @@ impl Worker {
     }
 
     fn finish(&mut self, (lane, request, outcome): Finished) {
-        self.aborts.remove(&(lane, request));
+        let under_way = self.under_way.remove(&(lane, request));
         let Some(outcome) = outcome else { return };
-        let moment = self.moment(Instant::now());
+        let now = Instant::now();
+        let moment = self.moment(now);
+        let counts = |engine: &Engine<LogRecord>| {
+            let counts = engine.lanes().get(lane).map(Lane::counts);
+            counts.map_or((0, 0), |counts| (counts.delivered, counts.dropped_total()))
+        };
+        let before = counts(&self.engine);
         self.engine.complete(lane, request, &outcome, moment);
+        let after = counts(&self.engine);
+        if let (Some(under_way), Some(exporter)) = (under_way, self.exporters.get(lane)) {
+            self.metrics.exported(&Exported {
+                exporter: exporter.name(),
+                phase: under_way.phase,
+                spans: under_way.spans,
+                delivered: after.0 - before.0,
+                given_up: after.1 - before.1,
+                failure: outcome.failure(),
+                took: now.saturating_duration_since(under_way.began),
+            });
+        }
     }
 
     fn maintain(&mut self, now: Instant) {
@@ -388,8 +438,12 @@ impl Worker {
         let now = Instant::now();
         self.read_log(now);
         let timed_out = !self.engine.is_idle();
-        for (_, abort) in self.aborts.drain() {
-            abort.abort();
+        for (_, under_way) in self.under_way.drain() {
+            under_way.abort.abort();
+        }
+        if timed_out {
+            let remaining = self.engine.lanes().iter().map(|lane| lane.counts().pending).sum();
+            self.metrics.shutdown_timed_out(remaining);
         }
         let spooling = self.consumer.log().stats().spooling;
         if !spooling {
@@ -443,6 +497,7 @@ impl Worker {
                 }
             })
             .collect();
+        self.measure_destinations(&destinations);
         let dropped: u64 = destinations.iter().map(|destination| destination.account.dropped.total()).sum();
         let fresh = dropped - self.dropped_seen.min(dropped);
         self.dropped_seen = dropped;
@@ -459,6 +514,30 @@ impl Worker {
             read_records: self.read,
             open_spans: self.engine.open_spans() as u64,
         });
+    }
+
+    /// Tells the metrics how the destinations are doing.
+    fn measure_destinations(&mut self, destinations: &[DestinationStats]) {
+        if !self.metrics.is_on() {
+            return;
+        }
+        for (index, destination) in destinations.iter().enumerate() {
+            let account = &destination.account;
+            for (reason, count) in account.dropped.iter() {
+                let told = self.drops_told.entry((index, reason)).or_default();
+                if count > *told {
+                    self.metrics.dropped(&account.destination, reason.as_str(), count - *told);
+                    *told = count;
+                }
+            }
+            self.metrics.gauges(
+                &account.destination,
+                account.pending,
+                destination.pending_bytes,
+                destination.requests_in_flight,
+            );
+        }
+        self.metrics.spool(self.consumer.log().stats().disk_bytes);
     }
 }
 

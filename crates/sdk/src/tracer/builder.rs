@@ -224,7 +224,8 @@ impl TracerBuilder {
         let observability_ids = self.observability_ids.take();
         #[cfg(feature = "otel")]
         let observability_ids = observability_ids.or_else(|| crate::otel::observability_ids(&environment));
-        Tracer::start(Plan { exporters, lanes, log }, shutdown_timeout, observability_ids)
+        let metrics = environment.flag(settings::AGENTEX_TRACING_METRICS);
+        Tracer::start(Plan { exporters, lanes, log, metrics }, shutdown_timeout, observability_ids)
     }
 
     fn lane_config(&self, environment: &Environment) -> LaneConfig {

@@ -2,6 +2,9 @@
 //!
 //! Tests are named by the rows of `sdk-behaviour` section 16 that they hold. Every one ends with the account.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests outside of #[test] functions too")]
+#![allow(clippy::needless_borrows_for_generic_args, reason = "a value given by reference is the common case")]
+
 mod agentex;
 mod crash;
 mod faults;

@@ -13,6 +13,8 @@
 //!
 //! `ENDSPAN_SIM_SEED=n` runs one seed with its story on stderr, `ENDSPAN_SIM_SEEDS=n` sets how many run.
 
+#![allow(clippy::expect_used, reason = "tests outside of #[test] functions too")]
+
 mod log;
 mod server;
 mod world;

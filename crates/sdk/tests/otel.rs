@@ -1,0 +1,111 @@
+//! The instruments and the ids of OpenTelemetry. The host's providers are global, so that this is a program of its own.
+#![cfg(feature = "otel")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests outside of #[test] functions too")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use endspan::exporter::{Batch, Export, Exporter};
+use endspan::lane::{Failure, Outcome};
+use endspan::{Environment, Tracer};
+use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+
+struct Script(Mutex<Vec<Outcome>>, std::sync::Arc<Mutex<Vec<Batch>>>);
+
+impl Exporter for Script {
+    fn name(&self) -> &str {
+        "sgp"
+    }
+
+    fn export(&self, batch: Batch) -> Export {
+        self.1.lock().unwrap().push(batch);
+        let outcome = self.0.lock().unwrap().pop().unwrap_or(Outcome::Delivered);
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
+/// Returns every counter with its attributes.
+fn counters(exporter: &InMemoryMetricExporter) -> BTreeMap<String, u64> {
+    let mut counters = BTreeMap::new();
+    for resource in exporter.get_finished_metrics().unwrap() {
+        for metric in resource.scope_metrics().flat_map(|scope| scope.metrics()) {
+            let mut note = |attributes: Vec<String>, value: u64| {
+                let mut attributes = attributes;
+                attributes.sort();
+                counters.insert(format!("{}{{{}}}", metric.name(), attributes.join(",")), value);
+            };
+            let text = |attribute: &opentelemetry::KeyValue| format!("{}={}", attribute.key, attribute.value);
+            match metric.data() {
+                AggregatedMetrics::U64(MetricData::Sum(sum)) => {
+                    for point in sum.data_points() {
+                        note(point.attributes().map(text).collect(), point.value());
+                    }
+                }
+                AggregatedMetrics::U64(MetricData::Histogram(histogram)) => {
+                    for point in histogram.data_points() {
+                        note(point.attributes().map(text).collect(), point.max().unwrap_or_default());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    counters
+}
+
+#[test]
+fn rows_27_to_30_59_and_99_to_106() {
+    let exporter = InMemoryMetricExporter::default();
+    let reader = PeriodicReader::builder(exporter.clone()).with_interval(Duration::from_secs(3600)).build();
+    let provider = SdkMeterProvider::builder().with_reader(reader).build();
+    opentelemetry::global::set_meter_provider(provider.clone());
+
+    let refused = vec![Outcome::Rejected(Failure::of_status(401)); 9];
+    let batches = std::sync::Arc::default();
+    let script = Script(Mutex::new(refused), std::sync::Arc::clone(&batches));
+    let environment = Environment::fixed([("SGP_OBS_MODE", " LGTM ")]);
+    let tracer = Tracer::builder().environment(environment).spool(false).exporter(script).build();
+    for _ in 0..5 {
+        tracer.trace("t").span("n").start().end();
+    }
+    let report = tracer.flush(Duration::from_secs(30));
+    assert_eq!((report.dropped(), report.delivered()), (5, 0), "{report}");
+
+    let traces = SdkTracerProvider::builder().build();
+    let outer = traces.tracer("host").start("outer");
+    let context = opentelemetry::Context::current_with_span(outer);
+    let expected = context.span().span_context().trace_id().to_string();
+    {
+        let _attached = context.attach();
+        tracer.trace("t").span("observed").start().end();
+    }
+    tracer.trace("t").span("unobserved").start().end();
+    let report = tracer.shutdown();
+    assert!(report.is_conserved());
+    assert_eq!((report.dropped(), report.delivered()), (5, 2), "{report}");
+
+    provider.force_flush().unwrap();
+    let counters = counters(&exporter);
+    let count =
+        |name: &str| counters.get(name).copied().unwrap_or_else(|| panic!("{name} is not in {counters:#?}"));
+    assert_eq!(count("agentex.tracing.span_events.enqueued{event_type=end}"), 7);
+    assert_eq!(count("agentex.tracing.export.spans{event_type=end,processor=sgp}"), 2);
+    let failed = "{error_class=authentication,event_type=end,http_code=401,processor=sgp}";
+    assert_eq!(count(&format!("agentex.tracing.export.span_failures{failed}")), 5);
+    assert_eq!(count("agentex.tracing.span_events.dropped{processor=sgp,reason=rejected}"), 5);
+    assert_eq!(count("agentex.tracing.batch.size{phase=end}"), 5);
+    assert!(count("agentex.tracing.queue.depth{}") >= 1);
+
+    let batches = batches.lock().unwrap();
+    let data = |name: &str| {
+        let entry = batches.iter().flat_map(|batch| &batch.spans).find(|entry| entry.span.name == name);
+        entry.unwrap().span.metadata.clone()
+    };
+    assert_eq!(data("observed").unwrap().get_str("obs.trace_id"), Some(expected));
+    assert_eq!(data("observed").unwrap().get_str("obs.span_id").unwrap().len(), 16);
+    assert_eq!(data("unobserved"), None);
+}
