@@ -96,9 +96,9 @@ fn a_bad_span_costs_one_span() {
     let partial = PartialSuccess::from_rejected(&request.rejected);
     assert_eq!(partial.rejected_spans, 5);
     insta::assert_snapshot!(partial.error_message.replace("; ", "\n"), @r#"
-    span 1: span: traceId: cannot be "zz": neither hex nor base64 at line 1 column 15
+    span 1: span: traceId: cannot be "zz": neither hex nor base64
     span 3: span: is null
-    span 4: span: name: cannot be the number 7 at line 1 column 9
+    span 4: span: name: cannot be the number 7
     span 5: span_id: must be 8 bytes and not all zero, got 8 bytes
     span 6: start_time_unix_nano: missing
     "#);

@@ -62,8 +62,25 @@ impl From<Overloaded> for BodyError {
 }
 
 /// Reads the JSON body of a write request.
-pub(crate) async fn read_json(app: &App, headers: &HeaderMap, mut body: Body) -> Result<ReadBody, BodyError> {
-    let read = read(app, headers, &mut body).await;
+pub(crate) async fn read_json(app: &App, headers: &HeaderMap, body: Body) -> Result<ReadBody, BodyError> {
+    read_checked(app, headers, body, check_content_type(headers)).await
+}
+
+/// Reads the body of a write request whose content type its route has looked at.
+pub(crate) async fn read_any(app: &App, headers: &HeaderMap, body: Body) -> Result<ReadBody, BodyError> {
+    read_checked(app, headers, body, Ok(())).await
+}
+
+async fn read_checked(
+    app: &App,
+    headers: &HeaderMap,
+    mut body: Body,
+    checked: Result<(), BodyError>,
+) -> Result<ReadBody, BodyError> {
+    let read = match checked {
+        Ok(()) => read(app, headers, &mut body).await,
+        Err(error) => Err(error),
+    };
     if read.as_ref().is_err_and(|error| !matches!(error, BodyError::TimedOut | BodyError::Incomplete)) {
         discard(&mut body).await;
     }
@@ -71,7 +88,6 @@ pub(crate) async fn read_json(app: &App, headers: &HeaderMap, mut body: Body) ->
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: &mut Body) -> Result<ReadBody, BodyError> {
-    check_content_type(headers)?;
     let encoding = Encoding::of(headers)?;
     let limit = app.config.max_body_bytes;
     let announced = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
@@ -81,6 +97,17 @@ async fn read(app: &App, headers: &HeaderMap, body: &mut Body) -> Result<ReadBod
     let mut permit = app.admission.admit(0)?;
     let bytes = collect(app, body, announced.unwrap_or(0), &mut permit).await?;
     let Some(encoding) = encoding else { return Ok(ReadBody { bytes, _permit: permit }) };
+    decompress(app, encoding, bytes, permit).await
+}
+
+/// Decompresses what was read; away from the threads that serve connections if it is long.
+pub(crate) async fn decompress(
+    app: &App,
+    encoding: Encoding,
+    bytes: Bytes,
+    permit: Permit,
+) -> Result<ReadBody, BodyError> {
+    let limit = app.config.max_body_bytes;
     if bytes.len() <= MAX_INLINE_BYTES {
         return decompress::decompress(encoding, &bytes, limit, permit);
     }

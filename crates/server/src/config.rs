@@ -12,6 +12,8 @@ use endspan_redaction::{RedactionConfig, Redactor};
 pub struct Config {
     /// Where to listen; port 0 picks a free one. Default 127.0.0.1:5003, where the Agentex SDK looks.
     pub listen: SocketAddr,
+    /// Where to listen for OTLP over gRPC, which exporters expect on port 4317. Default nowhere.
+    pub grpc_listen: Option<SocketAddr>,
     /// Most bytes of a request body, before and after decompression. More is 413. Default
     /// [`limits::MAX_BODY_BYTES`].
     pub max_body_bytes: usize,
@@ -50,6 +52,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5003)),
+            grpc_listen: None,
             max_body_bytes: limits::MAX_BODY_BYTES,
             max_span_bytes: limits::MAX_SPAN_BYTES,
             max_in_flight_requests: 4096,

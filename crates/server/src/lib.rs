@@ -1,7 +1,8 @@
 //! The endspan span server, as a library.
 //!
 //! One listener serves the Agentex spans API (`/spans`), the SGP v5 spans API (`/v5/spans`, also under
-//! `/public`), a native read API (`/api`) with a live tail, health, metrics and the OpenAPI document.
+//! `/public`), OTLP traces (`/v1/traces`), a native read API (`/api`) with a live tail, health, metrics and the
+//! OpenAPI document. A second one, if asked for, serves OTLP over gRPC.
 //! Spans go to any [`SpanStore`](endspan_store::SpanStore); a 2xx means that they are durable there.
 //!
 //! The server starts no runtime, reads no environment and no files: [`Config`] says everything. It keeps no
@@ -16,6 +17,7 @@ mod app;
 mod body;
 mod config;
 mod connection;
+mod grpc;
 mod ingest;
 mod live;
 mod problem;

@@ -5,6 +5,7 @@ mod document;
 mod fallback;
 mod native;
 mod ops;
+pub(crate) mod otlp;
 mod schema;
 mod segment;
 mod sgp;
@@ -27,6 +28,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(agentex::routes())
         .merge(sgp::routes())
         .nest(SGP_LOCAL_PREFIX, sgp::routes())
+        .merge(otlp::routes())
         .merge(native::routes())
         .merge(ops::routes());
     let (router, openapi) = documented.split_for_parts();

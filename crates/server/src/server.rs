@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::Config;
 use crate::app::{App, Phase};
 use crate::connection::TimedStream;
+use crate::grpc;
 use crate::routes;
 
 /// Connections that the kernel keeps waiting while the server is busy taking others in.
@@ -64,26 +65,31 @@ pub enum RunError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    grpc: Option<(TcpListener, SocketAddr)>,
     app: Arc<App>,
     phase: watch::Sender<Phase>,
 }
 
 impl Server {
-    /// Listens on [`Config::listen`].
+    /// Listens on [`Config::listen`], and on [`Config::grpc_listen`] if there is one.
     ///
     /// # Errors
-    /// [`BindError`] when the address is taken or not ours.
+    /// [`BindError`] when an address is taken or not ours.
     pub async fn bind(config: Config, store: Arc<dyn SpanStore>) -> Result<Self, BindError> {
-        let address = config.listen;
-        let listener = listen(address).map_err(|source| BindError { address, source })?;
-        let address = listener.local_addr().map_err(|source| BindError { address, source })?;
+        let (listener, address) = bind(config.listen)?;
+        let grpc = config.grpc_listen.map(bind).transpose()?;
         let (phase, watched) = watch::channel(Phase::Running);
-        Ok(Self { listener, address, app: App::new(config, store, watched), phase })
+        Ok(Self { listener, address, grpc, app: App::new(config, store, watched), phase })
     }
 
     /// Returns the address listened on, with the real port.
     pub const fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address listened on for gRPC, with the real port; `None` when there is none.
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().map(|(_, address)| *address)
     }
 
     /// Serves until `shutdown` completes, then shuts down: takes no more connections, answers what was
@@ -95,11 +101,12 @@ impl Server {
     /// # Errors
     /// [`RunError`] when the store does not close in order.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
-        let Self { listener, address, app, phase } = self;
+        let Self { listener, address, grpc, app, phase } = self;
+        let grpc_address = grpc.as_ref().map(|(_, address)| *address);
         let router = routes::router(&app);
         let limit = app.config.max_connections.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         let timeout = app.config.shutdown_timeout;
-        tracing::info!(%address, "serving");
+        tracing::info!(%address, ?grpc_address, "serving");
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
@@ -109,9 +116,13 @@ impl Server {
                     Ok((stream, _)) => take_in(stream, &app, &router),
                     Err(error) => recover(&error).await,
                 },
+                accepted = accept(grpc.as_ref()) => match accepted {
+                    Ok(stream) => take_in_grpc(stream, &app),
+                    Err(error) => recover(&error).await,
+                },
             }
         }
-        drop(listener);
+        drop((listener, grpc));
         tracing::info!("shutting down: no more connections, finishing what was received");
         phase.send_replace(Phase::Draining);
         let all = Arc::clone(&app.connections).acquire_many_owned(limit as u32);
@@ -125,6 +136,20 @@ impl Server {
         }
         tracing::info!("shut down: everything acknowledged is stored");
         Ok(())
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let listener = listen(address).map_err(|source| BindError { address, source })?;
+    let address = listener.local_addr().map_err(|source| BindError { address, source })?;
+    Ok((listener, address))
+}
+
+/// Takes the next connection of a listener that may not be there.
+async fn accept(listener: Option<&(TcpListener, SocketAddr)>) -> io::Result<TcpStream> {
+    match listener {
+        Some((listener, _)) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
     }
 }
 
@@ -156,6 +181,17 @@ fn take_in(stream: TcpStream, app: &Arc<App>, router: &Router) {
             app.telemetry.connections_refused.add(1);
             tokio::spawn(refuse(stream));
         }
+    }
+}
+
+/// A gRPC connection beyond the limit is closed: exporters try again later.
+fn take_in_grpc(stream: TcpStream, app: &Arc<App>) {
+    let _ = stream.set_nodelay(true);
+    match Arc::clone(&app.connections).try_acquire_owned() {
+        Ok(permit) => {
+            tokio::spawn(grpc::serve(stream, Arc::clone(app), permit));
+        }
+        Err(_) => app.telemetry.connections_refused.add(1),
     }
 }
 

@@ -119,6 +119,8 @@ labels! {
         Agentex = "agentex",
         /// The SGP v5 spans API.
         Sgp = "sgp",
+        /// OTLP, over HTTP or gRPC.
+        Otlp = "otlp",
     }
 }
 
@@ -147,6 +149,10 @@ labels! {
         SgpBatchInsert = "sgp_batch_insert",
         /// `PUT /v5/spans/batch`
         SgpBatchUpsert = "sgp_batch_upsert",
+        /// `POST /v1/traces`
+        OtlpHttp = "otlp_http",
+        /// `TraceService/Export` over gRPC
+        OtlpGrpc = "otlp_grpc",
         /// `GET /api/traces`
         NativeTraces = "native_traces",
         /// `GET /api/traces/{trace_id}`

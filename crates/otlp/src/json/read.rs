@@ -210,7 +210,8 @@ fn read_span(text: &str, message: &'static Message, number: u32, context: &mut C
     context.around_spans = true;
     // `null` writes nothing, yet it takes a place in the list.
     let error = match result {
-        Err(error) => error.to_string(),
+        // The position within the span tells nobody anything.
+        Err(error) => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
         Ok(()) if context.transcoded.protobuf.len() == start => "is null".to_owned(),
         Ok(()) => return,
     };

@@ -26,19 +26,25 @@ impl Encoding {
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, BodyError> {
         let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
         let Some(value) = values.next() else { return Ok(None) };
-        let name = value.as_bytes().trim_ascii();
-        let known = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
-        if values.next().is_none() {
-            if name.is_empty() || known("identity") {
-                return Ok(None);
-            } else if known("gzip") || known("x-gzip") {
-                return Ok(Some(Self::Gzip));
-            } else if known("zstd") {
-                return Ok(Some(Self::Zstd));
-            }
+        if values.next().is_some() {
+            return Err(unknown(value.as_bytes()));
         }
-        let shown: String = String::from_utf8_lossy(name).chars().take(80).collect();
-        Err(BodyError::UnknownEncoding(shown))
+        Self::named(value.as_bytes())
+    }
+
+    /// Returns the encoding with this name; `None` for none.
+    pub(crate) fn named(name: &[u8]) -> Result<Option<Self>, BodyError> {
+        let name = name.trim_ascii();
+        let known = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        if name.is_empty() || known("identity") {
+            Ok(None)
+        } else if known("gzip") || known("x-gzip") {
+            Ok(Some(Self::Gzip))
+        } else if known("zstd") {
+            Ok(Some(Self::Zstd))
+        } else {
+            Err(unknown(name))
+        }
     }
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -47,6 +53,10 @@ impl Encoding {
             Self::Zstd => "zstd",
         }
     }
+}
+
+fn unknown(name: &[u8]) -> BodyError {
+    BodyError::UnknownEncoding(String::from_utf8_lossy(name.trim_ascii()).chars().take(80).collect())
 }
 
 /// Decompresses a body of at most `limit` bytes, taking room for each step before it is made.

@@ -16,12 +16,13 @@ use crate::app::App;
 #[openapi(
     info(
         title = "endspan",
-        description = "Span server for AI agents: Agentex and SGP spans APIs, a read API and a live tail.",
+        description = "Span server for AI agents: Agentex and SGP spans APIs, OTLP, a read API and a live tail.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
         (name = "agentex", description = "The Agentex spans API, with batches"),
         (name = "sgp", description = "The SGP v5 spans API; also under /public"),
+        (name = "otlp", description = "OpenTelemetry traces"),
         (name = "read", description = "Reading traces, and the live tail"),
         (name = "operations", description = "Health and metrics"),
     )

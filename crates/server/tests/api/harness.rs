@@ -39,6 +39,8 @@ macro_rules! on_every_store {
 /// A running server and one keep-alive connection to it.
 pub(crate) struct Harness {
     pub(crate) address: std::net::SocketAddr,
+    /// Where OTLP over gRPC is served, if [`Config::grpc_listen`] asks for it.
+    pub(crate) grpc_address: Option<std::net::SocketAddr>,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), RunError>>,
@@ -106,12 +108,14 @@ impl Harness {
         let listen = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind(Config { listen, ..config }, store).await.unwrap();
         let address = server.addr();
+        let grpc_address = server.grpc_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
         Self {
             address,
+            grpc_address,
             connection: Mutex::new(None),
             stop: Some(stop),
             task,

@@ -9,5 +9,6 @@ mod harness;
 mod limits;
 mod native;
 mod operations;
+mod otlp;
 mod scripted_store;
 mod sgp;

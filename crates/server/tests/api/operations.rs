@@ -172,6 +172,7 @@ async fn openapi_knows_every_route(server: Harness) {
         "POST /public/v5/spans/batch",
         "POST /spans",
         "POST /spans/batch",
+        "POST /v1/traces",
         "POST /v5/spans",
         "POST /v5/spans/batch",
         "PUT /public/v5/spans/batch",
