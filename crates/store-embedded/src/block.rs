@@ -116,7 +116,8 @@ impl Decompressor {
     }
 
     pub(crate) fn decompress(&mut self, block_key: i64, frame: &[u8]) -> Result<Block> {
-        let size = zstd::bulk::Decompressor::upper_bound(frame).filter(|size| *size <= MAX_CONTENT_BYTES);
+        let size = zstd::bulk::Decompressor::upper_bound(frame)
+            .filter(|size| (1..=MAX_CONTENT_BYTES).contains(size));
         let content = size.and_then(|size| self.0.decompress(frame, size).ok());
         let content =
             content.ok_or_else(|| EngineError::damaged(format!("block {block_key} does not decompress")))?;

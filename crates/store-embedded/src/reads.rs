@@ -50,7 +50,7 @@ impl Reading<'_> {
     /// Returns the keys of the traces with this id.
     fn trace_keys(&self, account: Option<&AccountId>, trace_id: &TraceId) -> Result<Vec<(i64, i64)>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT trace_key FROM traces WHERE trace_hash = ?1 AND account_key = ?2 AND trace_id = ?3",
+            "SELECT trace_key FROM traces INDEXED BY traces_by_hash WHERE trace_hash = ?1 AND account_key = ?2 AND trace_id = ?3",
         )?;
         let mut keys = Vec::new();
         for account_key in self.account_keys(account) {

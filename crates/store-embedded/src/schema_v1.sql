@@ -1,5 +1,7 @@
 -- Version 1. Ids are in the form of compact_id.rs; hashes are keyed by meta.hash_key.
 
+-- hash_key: 16 random bytes. id_watermark: see span_ids. latest: a lower bound of the latest position, for when
+-- the rows that tell it are deleted.
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value NOT NULL

@@ -2,21 +2,21 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use endspan_model::{AccountId, Span, Timestamp};
+use endspan_model::{AccountId, Span};
 use rusqlite::{Connection, Statement, params};
 
 use super::{
     group::{Entry, Group, State},
     lookup::Lookup,
-    traces::{Trace, TraceTable},
+    rows::RowWriter,
+    traces::TraceTable,
 };
 use crate::{
     block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
-    compact_id::CompactId,
     compactor::Swap,
     error::Result,
     row::{Facts, Place, StoredRow},
-    shared::{Shared, short_hash},
+    shared::Shared,
 };
 
 /// A block that loses more than this share of its content is compacted again.
@@ -31,20 +31,12 @@ pub(crate) struct Committer<'c> {
     insert_block: Statement<'c>,
     insert_figures: Statement<'c>,
     count_dead: Statement<'c>,
-    insert_span: Statement<'c>,
-    update_span: Statement<'c>,
-    update_span_and_keys: Statement<'c>,
-    insert_rewrite: Statement<'c>,
-    delete_rewrite: Statement<'c>,
-    insert_trace: Statement<'c>,
-    update_trace: Statement<'c>,
-    update_trace_and_start: Statement<'c>,
-    delete_trace: Statement<'c>,
     insert_id: Statement<'c>,
     set_watermark: Statement<'c>,
     move_payload: Statement<'c>,
     delete_block: Statement<'c>,
     delete_figures: Statement<'c>,
+    rows: RowWriter<'c>,
     compressor: Compressor,
     builder: BlockBuilder,
     next_block: i64,
@@ -75,43 +67,6 @@ impl<'c> Committer<'c> {
                  settled = settled AND (dead_bytes + ?3) * {DEAD_SHARE} < raw_bytes AND dead_spans + ?2 < spans \
                  WHERE block_key = ?1"
             ))?,
-            insert_span: connection.prepare(
-                "INSERT INTO spans (sequence, account_key, trace_key, id_hash, id, parent_id, name, start_micros, \
-                 start_nanos, duration_micros, end_nanos, status, type, task_id, group_id, application_variant_id, \
-                 application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                 ?21, ?22)",
-            )?,
-            // Leaves every indexed column alone, so that no index is touched.
-            update_span: connection.prepare(
-                "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
-                 end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
-                 application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
-                 block_offset = ?16, payload_bytes = ?17 WHERE sequence = ?1",
-            )?,
-            update_span_and_keys: connection.prepare(
-                "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
-                 end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
-                 application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
-                 block_offset = ?16, payload_bytes = ?17, trace_key = ?18, start_micros = ?19, task_id = ?20 \
-                 WHERE sequence = ?1",
-            )?,
-            insert_rewrite: connection.prepare("INSERT INTO rewrites (version, sequence) VALUES (?1, ?2)")?,
-            delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
-            insert_trace: connection.prepare(
-                "INSERT INTO traces (trace_key, account_key, trace_hash, trace_id, start_micros, start_nanos, \
-                 end_micros, end_nanos, span_count, open_count, error_count, head) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?,
-            update_trace: connection.prepare(
-                "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
-                 error_count = ?6, head = ?7 WHERE trace_key = ?1",
-            )?,
-            update_trace_and_start: connection.prepare(
-                "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
-                 error_count = ?6, head = ?7, start_micros = ?8, start_nanos = ?9 WHERE trace_key = ?1",
-            )?,
-            delete_trace: connection.prepare("DELETE FROM traces WHERE trace_key = ?1")?,
             insert_id: connection.prepare("INSERT OR IGNORE INTO span_ids (id_hash, sequence) VALUES (?1, ?2)")?,
             set_watermark: connection.prepare(
                 "INSERT INTO meta (name, value) VALUES ('id_watermark', ?1) \
@@ -123,6 +78,7 @@ impl<'c> Committer<'c> {
             )?,
             delete_block: connection.prepare("DELETE FROM blocks WHERE block_key = ?1")?,
             delete_figures: connection.prepare("DELETE FROM block_figures WHERE block_key = ?1")?,
+            rows: RowWriter::prepare(connection)?,
             compressor: Compressor::new(1)?,
             builder: BlockBuilder::default(),
             next_block,
@@ -248,11 +204,11 @@ impl<'c> Committer<'c> {
             let Some(trace) = traces.get(entry.trace) else { continue };
             match &entry.row {
                 None => {
-                    self.insert_span(version, trace, entry.hash, span, place)?;
+                    self.rows.insert_span(version, trace, entry.hash, span, place)?;
                     traces.change(entry.trace, version, &entry.id, None, Some(&facts));
                 }
                 Some(row) => {
-                    self.update_span(row, version, trace, span, place)?;
+                    self.rows.update_span(row, version, trace, span, place)?;
                     let stays = row.trace_key == trace.key;
                     let old = stays.then_some(&row.facts);
                     traces.change(entry.trace, row.sequence, &entry.id, old, Some(&facts));
@@ -278,114 +234,6 @@ impl<'c> Committer<'c> {
         Ok(())
     }
 
-    fn insert_span(
-        &mut self,
-        sequence: i64,
-        trace: &Trace,
-        hash: i64,
-        span: &Span,
-        place: Option<Place>,
-    ) -> Result<()> {
-        let (duration_micros, end_nanos) = end_of(span);
-        self.insert_span.execute(params![
-            sequence,
-            trace.account_key,
-            trace.key,
-            short_hash(hash),
-            CompactId::new(span.id.as_str()),
-            span.parent_id.as_ref().map(|id| CompactId::new(id.as_str())),
-            span.name,
-            span.start_time.unix_micros(),
-            span.start_time.subsec_nanos_below_micro(),
-            duration_micros,
-            end_nanos,
-            span.status.map(|status| status.code()),
-            span.span_type.map(|span_type| span_type.code()),
-            compact(&span.task_id),
-            compact(&span.group_id),
-            compact(&span.application_variant_id),
-            compact(&span.application_interaction_id),
-            compact(&span.obs_trace_id),
-            compact(&span.obs_span_id),
-            place.map(|place| place.block_key),
-            place.map(|place| place.offset),
-            span.payload_bytes() as i64,
-        ])?;
-        Ok(())
-    }
-
-    fn update_span(
-        &mut self,
-        row: &StoredRow,
-        version: i64,
-        trace: &Trace,
-        span: &Span,
-        place: Option<Place>,
-    ) -> Result<()> {
-        let keeps_keys = row.trace_key == trace.key
-            && row.facts.start.unix_micros() == span.start_time.unix_micros()
-            && row.task_id == span.task_id;
-        let (duration_micros, end_nanos) = end_of(span);
-        let parent_id = span.parent_id.as_ref().map(|id| CompactId::new(id.as_str()));
-        let start_nanos = span.start_time.subsec_nanos_below_micro();
-        let (status, span_type) = (span.status.map(|one| one.code()), span.span_type.map(|one| one.code()));
-        let (block_key, offset) = (place.map(|place| place.block_key), place.map(|place| place.offset));
-        let payload_bytes = span.payload_bytes() as i64;
-        let group_id = compact(&span.group_id);
-        let variant_id = compact(&span.application_variant_id);
-        let interaction_id = compact(&span.application_interaction_id);
-        let (obs_trace_id, obs_span_id) = (compact(&span.obs_trace_id), compact(&span.obs_span_id));
-        if keeps_keys {
-            self.update_span.execute(params![
-                row.sequence,
-                version,
-                parent_id,
-                span.name,
-                start_nanos,
-                duration_micros,
-                end_nanos,
-                status,
-                span_type,
-                group_id,
-                variant_id,
-                interaction_id,
-                obs_trace_id,
-                obs_span_id,
-                block_key,
-                offset,
-                payload_bytes,
-            ])?;
-        } else {
-            self.update_span_and_keys.execute(params![
-                row.sequence,
-                version,
-                parent_id,
-                span.name,
-                start_nanos,
-                duration_micros,
-                end_nanos,
-                status,
-                span_type,
-                group_id,
-                variant_id,
-                interaction_id,
-                obs_trace_id,
-                obs_span_id,
-                block_key,
-                offset,
-                payload_bytes,
-                trace.key,
-                span.start_time.unix_micros(),
-                compact(&span.task_id),
-            ])?;
-        }
-        if row.version != row.sequence {
-            self.delete_rewrite.execute([row.version])?;
-        }
-        self.insert_rewrite.execute([version, row.sequence])?;
-        Ok(())
-    }
-
     fn write_traces(&mut self, lookup: &mut Lookup<'_>, traces: &mut TraceTable) -> Result<()> {
         for index in traces.take_dirty() {
             let Some(trace) = traces.get_mut(index) else { continue };
@@ -393,54 +241,7 @@ impl<'c> Committer<'c> {
                 trace.summary = lookup.sum_up(trace.key)?;
                 trace.must_sum_up = false;
             }
-            let summary = &trace.summary;
-            let Some(head) = &summary.head else {
-                if trace.stored_start.take().is_some() {
-                    self.delete_trace.execute([trace.key])?;
-                }
-                continue;
-            };
-            let end_micros = summary.end.map(Timestamp::unix_micros);
-            let end_nanos = summary.end.map(Timestamp::subsec_nanos_below_micro);
-            let (start_micros, start_nanos) =
-                (summary.start.unix_micros(), summary.start.subsec_nanos_below_micro());
-            match trace.stored_start {
-                None => self.insert_trace.execute(params![
-                    trace.key,
-                    trace.account_key,
-                    trace.hash,
-                    CompactId::new(trace.trace_id.as_str()),
-                    start_micros,
-                    start_nanos,
-                    end_micros,
-                    end_nanos,
-                    summary.span_count,
-                    summary.open_count,
-                    summary.error_count,
-                    head.sequence,
-                ])?,
-                Some(start) if start == summary.start => self.update_trace.execute(params![
-                    trace.key,
-                    end_micros,
-                    end_nanos,
-                    summary.span_count,
-                    summary.open_count,
-                    summary.error_count,
-                    head.sequence,
-                ])?,
-                Some(_) => self.update_trace_and_start.execute(params![
-                    trace.key,
-                    end_micros,
-                    end_nanos,
-                    summary.span_count,
-                    summary.open_count,
-                    summary.error_count,
-                    head.sequence,
-                    start_micros,
-                    start_nanos,
-                ])?,
-            };
-            trace.stored_start = Some(summary.start);
+            self.rows.write_trace(trace)?;
         }
         Ok(())
     }
@@ -592,16 +393,4 @@ fn facts_of(span: &Span) -> Facts {
         is_error: span.status == Some(endspan_model::Status::Error),
         has_parent: span.parent_id.is_some(),
     }
-}
-
-fn end_of(span: &Span) -> (Option<i64>, Option<u16>) {
-    let end = span.end_time;
-    (
-        end.map(|end| end.unix_micros() - span.start_time.unix_micros()),
-        end.map(Timestamp::subsec_nanos_below_micro),
-    )
-}
-
-fn compact(text: &Option<String>) -> Option<CompactId<'_>> {
-    text.as_deref().map(CompactId::new)
 }

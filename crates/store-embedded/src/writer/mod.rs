@@ -7,6 +7,7 @@
 mod commit;
 mod group;
 mod lookup;
+mod rows;
 mod traces;
 
 use std::{sync::Arc, time::Duration};
@@ -114,6 +115,9 @@ impl<'c> Writer<'c> {
                 is_tidy = false;
             } else if work.job.is_none() && !work.closed {
                 is_tidy = !self.tidy_some();
+                if is_tidy {
+                    self.rest();
+                }
             }
             match work.job {
                 Some(Job::Swap(swap, reply)) => {
@@ -172,6 +176,14 @@ impl<'c> Writer<'c> {
                 tracing::error!(%error, "a commit failed; nothing of it is stored");
                 self.shared.set_failure(Some(error.to_string()));
             }
+        }
+    }
+
+    /// Gives memory back when there is nothing to do.
+    fn rest(&mut self) {
+        self.traces.clear();
+        if let Err(error) = self.connection.release_memory() {
+            tracing::debug!(%error, "the page cache stays");
         }
     }
 
