@@ -203,6 +203,9 @@ fn write_span(out: &mut Vec<u8>, span: &Span, form: &OtelForm<'_>) {
         }
     }
     write_count(out, 10, form.dropped_attributes_count);
+    if let Some(error) = error.as_ref().filter(|_| span.otel.is_none()) {
+        foreign::write_exception_event(out, 11, unix_nanos(span.end_time.unwrap_or(span.start_time)), error);
+    }
     for event in &form.events {
         out.message_field(11, |out| write_event(out, event));
     }
@@ -211,14 +214,13 @@ fn write_span(out: &mut Vec<u8>, span: &Span, form: &OtelForm<'_>) {
         out.message_field(13, |out| write_link(out, link));
     }
     write_count(out, 14, form.dropped_links_count);
-    let message = match (&error, form.status_message.as_str()) {
-        (Some(error), "") => error.as_str(),
-        (_, message) => message,
-    };
+    let said = error.as_ref().and_then(|error| error.message.as_deref()).unwrap_or_default();
+    let message = if form.status_message.is_empty() { said } else { &form.status_message };
     let code = form.status_code.unwrap_or(match span.status {
         Some(Status::Success) => 1,
         Some(Status::Error) => 2,
-        Some(Status::Canceled) | None => 0,
+        // An Agentex span says only by its error that it has failed.
+        Some(Status::Canceled) | None => i64::from(error.is_some()) * 2,
     });
     if code != 0 || !message.is_empty() {
         out.message_field(15, |out| {

@@ -13,6 +13,8 @@ use crate::embedded_json::{self, Spacing};
 use crate::hex;
 use crate::ids::{span_id_bytes, trace_id_bytes};
 use crate::json_text::{push_comma, push_string};
+use crate::normal::{Detail, ErrorReport, Normal, normalize_with};
+use crate::operation::Operation;
 use crate::otel_form::OtelForm;
 use crate::value::write_text_attribute;
 use crate::wire::WriteFields;
@@ -27,12 +29,10 @@ const FORM: i64 = 1;
 /// The field of `Span` number for attributes.
 const ATTRIBUTES: u32 = 9;
 
-/// Writes a span's fields as attributes; returns the message of its error, if it has one.
-pub(crate) fn write_attributes(out: &mut Vec<u8>, span: &Span) -> Option<String> {
-    out.message_field(ATTRIBUTES, |out| {
-        out.bytes_field(1, MARKER.as_bytes());
-        out.message_field(2, |out| out.varint_field(3, FORM as u64));
-    });
+/// Writes a span's fields as attributes, first those that [`restore`] reads, then what they mean in the words of
+/// the conventions, for whoever else reads the span. Returns the span's error, if it has one.
+pub(crate) fn write_attributes(out: &mut Vec<u8>, span: &Span) -> Option<ErrorReport> {
+    write_integer(out, MARKER, FORM);
     let mut text = |key: &str, value: &str| write_text_attribute(out, ATTRIBUTES, key, value.as_bytes());
     if hex::encode(&trace_id_bytes(span.trace_id.as_str())) != span.trace_id.as_str() {
         text("endspan.trace_id", span.trace_id.as_str());
@@ -58,7 +58,6 @@ pub(crate) fn write_attributes(out: &mut Vec<u8>, span: &Span) -> Option<String>
         ("endspan.application_interaction_id", &span.application_interaction_id),
         ("obs_trace_id", &span.obs_trace_id),
         ("obs_span_id", &span.obs_span_id),
-        ("session.id", &span.group_id),
     ] {
         if let Some(value) = value {
             text(key, value);
@@ -76,7 +75,64 @@ pub(crate) fn write_attributes(out: &mut Vec<u8>, span: &Span) -> Option<String>
             text(mime_type, "application/json");
         }
     }
-    None
+    write_meaning(out, &normalize_with(span, Detail::Summary))
+}
+
+fn write_meaning(out: &mut Vec<u8>, normal: &Normal) -> Option<ErrorReport> {
+    let operation = normal.operation.as_ref();
+    let agent = normal.agent.as_ref();
+    let error = normal.error.as_ref();
+    for (key, value) in [
+        ("gen_ai.operation.name", operation.map(Operation::as_str)),
+        ("openinference.span.kind", operation.map(Operation::openinference_kind)),
+        ("gen_ai.provider.name", normal.provider.as_deref()),
+        ("gen_ai.request.model", normal.request_model.as_deref()),
+        ("gen_ai.response.model", normal.response_model.as_deref()),
+        ("gen_ai.tool.name", normal.tool.as_ref().and_then(|tool| tool.name.as_deref())),
+        ("gen_ai.agent.name", agent.and_then(|agent| agent.name.as_deref())),
+        ("gen_ai.agent.id", agent.and_then(|agent| agent.id.as_deref())),
+        ("gen_ai.conversation.id", normal.conversation.as_deref()),
+        ("session.id", normal.conversation.as_deref()),
+        ("user.id", normal.user.as_deref()),
+        ("error.type", error.and_then(|error| error.kind.as_deref())),
+    ] {
+        if let Some(value) = value {
+            write_text_attribute(out, ATTRIBUTES, key, value.as_bytes());
+        }
+    }
+    let usage = normal.usage.unwrap_or_default();
+    for (key, count) in [
+        ("gen_ai.usage.input_tokens", usage.input_tokens),
+        ("gen_ai.usage.output_tokens", usage.output_tokens),
+        ("gen_ai.usage.cache_read.input_tokens", usage.cache_read_tokens),
+        ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write_tokens),
+        ("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens),
+    ] {
+        if let Some(count) = count {
+            write_integer(out, key, i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+    error.cloned()
+}
+
+fn write_integer(out: &mut Vec<u8>, key: &str, value: i64) {
+    out.message_field(ATTRIBUTES, |out| {
+        out.bytes_field(1, key.as_bytes());
+        out.message_field(2, |out| out.varint_field(3, value as u64));
+    });
+}
+
+/// Writes the event that says an exception was recorded, as field `number` of a span.
+pub(crate) fn write_exception_event(out: &mut Vec<u8>, number: u32, unix_nanos: u64, error: &ErrorReport) {
+    out.message_field(number, |out| {
+        out.fixed64_field(1, unix_nanos);
+        out.bytes_field(2, b"exception");
+        for (key, value) in [("exception.type", &error.kind), ("exception.message", &error.message)] {
+            if let Some(value) = value {
+                write_text_attribute(out, 3, key, value.as_bytes());
+            }
+        }
+    });
 }
 
 /// Turns a span that was read as plain OTLP, but carries the marker, back into the span that was mapped.
@@ -84,6 +140,7 @@ pub(crate) fn write_attributes(out: &mut Vec<u8>, span: &Span) -> Option<String>
 pub(crate) fn restore(span: &mut Span) {
     let sides = [span.input.take(), span.output.take(), span.metadata.take()];
     span.group_id = None;
+    span.status = None;
     span.span_type = None;
     span.obs_trace_id = None;
     span.obs_span_id = None;
@@ -159,7 +216,12 @@ fn payload(value: &Payload) -> Option<Payload> {
 fn is_derived(key: &str) -> bool {
     matches!(
         key,
-        "session.id" | "input.mime_type" | "output.mime_type" | "openinference.span.kind" | "error.type"
+        "session.id"
+            | "user.id"
+            | "input.mime_type"
+            | "output.mime_type"
+            | "openinference.span.kind"
+            | "error.type"
     ) || key.starts_with("gen_ai.")
         || key.starts_with("endspan.")
 }

@@ -1,4 +1,16 @@
 //! OTLP traces to and from the endspan model, and the GenAI conventions read into one normal form.
+//!
+//! - [`decode`] reads `ExportTraceServiceRequest`s (protobuf, and JSON more tolerant than the specification) into
+//!   [`Span`](endspan_model::Span)s; [`encode`] writes them. What came as OTLP goes out as it came; spans of
+//!   other origin are mapped, and come back as they were. One malformed span costs one span.
+//! - [`response`] writes the answers of the trace service.
+//! - [`normal`] reads what a span says about a model call, a tool or an agent, whatever convention it was written in,
+//!   by the versioned [`conventions`] table. It is applied when spans are read, never when they are stored.
+//! - [`cost`] adds up the tokens and the money of a trace so that nothing counts twice.
+//!
+//! This is the only crate that knows OTLP. It does no I/O, and refuses to keep what it can recompute: nothing of the
+//! normal form is ever stored. The mapping is written in `docs/otlp-mapping.md`. Start reading at
+//! [`decode::decode_protobuf`] and [`normal::normalize`].
 #![forbid(unsafe_code)]
 
 pub mod conventions;
