@@ -136,7 +136,9 @@ pub(crate) fn print(
         let room = columns.saturating_sub(width(&row.lines)).max(8);
         let name = shorten(&label(row), room);
         let (word, style) = standing(span.status.as_deref(), span.end_time.is_some());
-        output.put(Style::Dim, &row.lines)?;
+        if !row.lines.is_empty() {
+            output.put(Style::Dim, &row.lines)?;
+        }
         output.put(if row.lines.is_empty() { Style::Strong } else { Style::Plain }, &name)?;
         let padding = columns.saturating_sub(width(&row.lines) + width(&name));
         output.put(Style::Plain, " ".repeat(padding + 2))?;

@@ -79,8 +79,7 @@ fn the_demo_keeps_its_spans_where_it_is_told_and_accounts_for_them_at_the_end() 
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
-    let account =
-        said.lines().find(|line| line.starts_with("the agents' tracer: sgp: ")).expect("an account");
+    let account = said.lines().find(|line| line.starts_with("the agents' spans: ")).expect("an account");
     assert!(account.ends_with(" delivered"), "nothing was lost: {account}");
 
     let served = support::Served::start_with("127.0.0.1:0", directory.path());

@@ -46,6 +46,7 @@ pub(crate) async fn run(arguments: DemoArguments, mut output: Output) -> Result<
         eprintln!("{banner}");
     } else {
         output.line(&banner)?;
+        output.flush()?;
     }
     let client = Client::new(&ServerArguments { server: url.clone(), account: None, json: false })?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -140,7 +141,7 @@ impl Demo {
             tokio::task::spawn_blocking(move || agents.into_iter().all(|agent| agent.join().is_ok()));
         let orderly = joined.await.unwrap_or(false);
         let report = tracer.shutdown_async(DELIVERY).await;
-        eprintln!("the agents' tracer: {}", delivered(&report));
+        eprintln!("the agents' spans: {}", delivered(&report));
         result?;
         if !orderly {
             return Err(CliError::new(Exit::Local, "an agent ended unexpectedly"));
@@ -206,9 +207,10 @@ fn tracer_to(url: &str) -> endspan::TracerBuilder {
     Tracer::builder().environment(environment()).spool(false).exporter(exporter)
 }
 
-/// Returns the account of the destination that people ask about.
+/// Returns the account of the server, without the recorder's.
 fn delivered(report: &Report) -> String {
-    report.account("sgp").map_or_else(|| report.to_string(), ToString::to_string)
+    let account = report.account("sgp").map_or_else(|| report.to_string(), ToString::to_string);
+    account.trim_start_matches("sgp: ").to_owned()
 }
 
 fn failed_check(differences: &[String]) -> CliError {
