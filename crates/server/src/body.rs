@@ -25,8 +25,8 @@ const MAX_INITIAL_CAPACITY: usize = 1024 * 1024;
 /// Bodies longer than this are decompressed away from the threads that serve connections.
 const MAX_INLINE_BYTES: usize = 64 * 1024;
 
-/// Most bytes of a refused body that are read and thrown away, so that the connection can go on.
-const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
+/// How long a refused body is read and thrown away.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A whole body, and the share of the server's memory that it holds until dropped.
 #[derive(Debug)]
@@ -82,7 +82,10 @@ async fn read_checked(
         Err(error) => Err(error),
     };
     if read.as_ref().is_err_and(|error| !matches!(error, BodyError::TimedOut | BodyError::Incomplete)) {
-        discard(&mut body).await;
+        // Who asks before sending is told before sending.
+        if !headers.contains_key(header::EXPECT) {
+            discard(&mut body, app.config.max_body_bytes.saturating_mul(2)).await;
+        }
     }
     read
 }
@@ -152,10 +155,10 @@ async fn collect(
     }
 }
 
-/// Reads what is left of a refused body, within bounds: a connection with an unread body cannot be used again.
-async fn discard(body: &mut Body) {
-    let mut left = MAX_DISCARDED_BYTES;
-    let deadline = Instant::now() + Duration::from_secs(1);
+/// Reads what is left of a refused body, within bounds: who is still sending does not see an answer that is followed
+/// by a closed connection.
+async fn discard(body: &mut Body, mut left: usize) {
+    let deadline = Instant::now() + DISCARD_TIMEOUT;
     while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);
         match left.checked_sub(length) {

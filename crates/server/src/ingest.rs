@@ -93,6 +93,19 @@ pub(crate) async fn read_write(
     }
 }
 
+/// Bodies from this size on are worked on beside the threads that serve connections.
+const LARGE_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// Decodes or encodes in memory. For a large body the thread is first taken out of the pool that serves connections,
+/// so that nobody waits for it.
+pub(crate) fn compute<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
+    let many_threads = || {
+        tokio::runtime::Handle::try_current()
+            .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread)
+    };
+    if body_bytes >= LARGE_BODY_BYTES && many_threads() { tokio::task::block_in_place(work) } else { work() }
+}
+
 /// How a request's spans are to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode {

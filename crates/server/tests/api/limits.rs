@@ -88,6 +88,29 @@ async fn bodies_over_the_cap_are_413() {
     assert_eq!(server.conservation("agentex").await, [("rejected:too_large".to_owned(), 1)]);
 }
 
+/// A server of the kind that is run: with several threads, and bodies that are worked on beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_batches_are_stored_on_many_threads() {
+    let server = Harness::embedded().await;
+    let item = |index: usize| {
+        json!({"id": format!("s{index}"), "trace_id": "t", "name": "n", "start_timestamp": 0, "start_time": 0,
+            "input": {"t": "x".repeat(50_000)}})
+    };
+    let body = json!({"items": (0..100).map(item).collect::<Vec<_>>()}).to_string();
+    let listed = server.put("/v5/spans/batch", body.clone()).await.ok();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 100);
+    assert_eq!(server.put("/spans/batch", body).await.ok()["stored"], 100);
+    assert_eq!(server.get("/spans?limit=100").await.ok().as_array().unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn who_asks_before_sending_is_told_before_sending() {
+    let server = with(Config { max_body_bytes: 1000, ..Config::default() }).await;
+    let head = "POST /spans HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 2000\r\nexpect: 100-continue\r\n\r\n";
+    let answer = server.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
 #[tokio::test]
 async fn a_chunked_body_over_the_cap_is_413() {
     let server = with(Config { max_body_bytes: 1000, ..Config::default() }).await;

@@ -172,7 +172,7 @@ async fn batch(
     operation: fn(endspan_model::Span) -> WriteOperation,
 ) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, None).await?;
-    let items = agentex::decode_batch(&body.bytes)?;
+    let items = ingest::compute(body.bytes.len(), || agentex::decode_batch(&body.bytes))?;
     let mut received = Received::new(app, Protocol::Agentex, items.len());
     let minimal = reply::prefers_minimal(&headers);
     let mut operations = Vec::with_capacity(items.len());

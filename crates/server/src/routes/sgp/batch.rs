@@ -71,9 +71,13 @@ pub(super) async fn upsert(State(app): State<Arc<App>>, request: Request<Body>) 
 
 async fn batch(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Sgp, request, None).await?;
-    let items = sgp::decode_batch(&body.bytes)?;
-    let mut received = Received::new(app, Protocol::Sgp, items.len());
-    let spans = match accept(app, items) {
+    let bytes = body.bytes.len();
+    let (count, accepted) = ingest::compute(bytes, || {
+        let items = sgp::decode_batch(&body.bytes)?;
+        Ok::<_, Problem>((items.len(), accept(app, items)))
+    })?;
+    let mut received = Received::new(app, Protocol::Sgp, count);
+    let spans = match accepted {
         Ok(spans) => spans,
         Err(problem) => {
             received.reject_rest(match &problem {
@@ -88,7 +92,10 @@ async fn batch(app: &App, request: Request<Body>) -> Result<Response, Problem> {
         return Ok(reply::preferred(EMPTY.to_vec(), minimal));
     }
     let (spans, positions) = winners(spans, &mut received);
-    let mut answer = if minimal { Answer::default() } else { Answer::of(&account, &spans, body.bytes.len()) };
+    let mut answer = match minimal {
+        true => Answer::default(),
+        false => ingest::compute(bytes, || Answer::of(&account, &spans, bytes)),
+    };
     let operations = spans.into_iter().map(WriteOperation::Upsert).collect();
     let outcomes = ingest::write(app, MODE, account.clone(), operations, &mut received).await?;
     let mut rejections = Vec::new();
