@@ -9,6 +9,7 @@ pub(crate) mod otlp;
 mod schema;
 mod segment;
 mod sgp;
+mod ui;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let paths = fallback::Paths::of(&openapi);
     router
         .merge(document::route(&openapi))
+        .merge(ui::routes())
         .fallback(move |request: http::Request<axum::body::Body>| {
             let answer = fallback::not_found(&paths, request.uri());
             async move { answer }

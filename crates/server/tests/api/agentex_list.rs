@@ -170,9 +170,8 @@ async fn agentex_row_66_other_methods_are_405(server: Harness) {
 }
 
 async fn agentex_rows_67_and_68_unknown_paths_and_trailing_slashes(server: Harness) {
-    for path in
-        ["/nope", "/", "//", "/nope/", "/spans//", "//spans/", "/spans/a/b", "/v5", "/api/nope", "/%ff"]
-    {
+    // `/` is the web UI's here, where the reference has nothing.
+    for path in ["/nope", "//", "/nope/", "/spans//", "//spans/", "/spans/a/b", "/v5", "/api/nope", "/%ff"] {
         assert_eq!(server.get(path).await.refused(404), json!({"detail": "Not Found"}), "{path}");
     }
     for (path, location) in [

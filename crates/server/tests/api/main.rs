@@ -12,3 +12,4 @@ mod operations;
 mod otlp;
 mod scripted_store;
 mod sgp;
+mod ui;
