@@ -192,7 +192,7 @@ pub struct Stats {
     pub destinations: Vec<DestinationStats>,
     /// Records in the log that endspan's thread has not read yet: a tick's worth. They are in no account yet.
     pub unread_records: u64,
-    /// Spans that started and did not end yet.
+    /// Spans that started and did not end yet. Known only where starts are recorded: with a spool, or in start mode.
     pub open_spans: u64,
     /// Payloads replaced by a placeholder because they could not be encoded.
     pub unencodable_payloads: u64,

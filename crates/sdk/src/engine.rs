@@ -129,6 +129,11 @@ impl<H: RecordHandle> Engine<H> {
         &self.lanes
     }
 
+    /// Returns the lanes that write starts, one bit each.
+    pub const fn start_lanes(&self) -> u32 {
+        self.start_lanes
+    }
+
     /// Returns the number of spans that started here and did not end yet.
     pub fn open_spans(&self) -> usize {
         self.open.len()
@@ -364,8 +369,8 @@ impl<H: RecordHandle> Engine<H> {
         }
     }
 
-    /// Gives up records whose bytes the log let go of.
-    pub fn evict(&mut self, is_evicted: impl Fn(&H) -> bool, reason: DropReason) {
+    /// Gives up records whose bytes the log let go of. Asks once about every record that it knows.
+    pub fn evict(&mut self, mut is_evicted: impl FnMut(&H) -> bool, reason: DropReason) {
         let gone: HashSet<u64> = self
             .records
             .iter()

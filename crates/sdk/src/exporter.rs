@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use endspan_model::Span;
 
-use crate::lane::{LaneConfig, Outcome, Phase};
+use crate::lane::{LaneConfig, Outcome, Phase, StartMode};
 
 pub mod agentex;
 mod http_client;
@@ -98,9 +98,10 @@ pub trait Exporter: Send + Sync + 'static {
         self.name().to_owned()
     }
 
-    /// Returns how the lane is to feed this exporter, given the tracer's settings. Default: as they are.
+    /// Returns how the lane is to feed this exporter, given the tracer's settings. Their `start_mode` says how starts
+    /// would be written; whether they are is the exporter's to say. Default: the settings, and ends only.
     fn lane(&self, settings: LaneConfig) -> LaneConfig {
-        settings
+        LaneConfig { start_mode: StartMode::EndOnly, ..settings }
     }
 
     /// Returns why this exporter sends nothing, if it is switched off by its settings. It then gets no lane.

@@ -68,5 +68,5 @@ pub use payload::{PayloadSource, UNENCODABLE};
 pub use settings::Environment;
 pub use span::{Current, Span, SpanBuilder};
 pub use trace::Trace;
-pub use tracer::{Tracer, TracerBuilder};
+pub use tracer::{RawSpan, Tracer, TracerBuilder};
 pub use usage::{TurnUsage, Usage};

@@ -17,8 +17,10 @@ use crate::trace::Trace;
 use crate::worker::Control;
 
 mod builder;
+mod raw;
 
 pub use builder::TracerBuilder;
+pub use raw::RawSpan;
 
 /// The entry: makes traces, and accounts for every span. Clones share one pipeline.
 ///
@@ -49,6 +51,8 @@ pub(crate) struct Pipeline {
     plan: Plan,
     enabled: bool,
     writes_starts: bool,
+    /// Starts are recorded: some exporter writes them, or a spool keeps them for the case that this process dies.
+    records_starts: bool,
     stopping: AtomicBool,
     shutdown_timeout: Duration,
     observability_ids: Option<ObservabilityIds>,
@@ -80,11 +84,13 @@ impl Tracer {
         let enabled = !plan.exporters.is_empty();
         let live = if enabled { Live::begin(&plan) } else { None };
         let writes_starts = plan.lanes.iter().any(|lane| lane.start_mode.writes_starts());
+        let records_starts = enabled && (writes_starts || plan.log.directory.is_some());
         let pipeline = Arc::new(Pipeline {
             root: Generation { live, child: OnceLock::new() },
             plan,
             enabled,
             writes_starts,
+            records_starts,
             stopping: AtomicBool::new(false),
             shutdown_timeout,
             observability_ids,
@@ -173,6 +179,10 @@ impl fmt::Debug for Tracer {
 impl Pipeline {
     pub(crate) const fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    pub(crate) const fn records_starts(&self) -> bool {
+        self.records_starts
     }
 
     pub(crate) const fn writes_starts(&self) -> bool {

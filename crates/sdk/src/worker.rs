@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use endspan_model::DropReason;
-use endspan_spool::{Consumer, Record};
+use endspan_spool::{Consumer, Evicted, Record};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -101,6 +101,7 @@ pub(crate) struct Worker {
     quiet_since: Instant,
     maintained: Instant,
     adopted: Instant,
+    published: Instant,
     drops: Throttle,
     dropped_seen: u64,
     /// What the metrics were told of drops, for each destination and reason.
@@ -138,6 +139,7 @@ impl Worker {
             quiet_since: now,
             maintained: now,
             adopted: now,
+            published: now,
             drops: Throttle::default(),
             dropped_seen: 0,
             drops_told: HashMap::new(),
@@ -167,7 +169,10 @@ impl Worker {
             self.send(now);
             self.maintain(now);
             self.answer_flushes(now);
-            self.publish();
+            if now.saturating_duration_since(self.published) >= MAINTAIN_EVERY {
+                self.published = now;
+                self.publish();
+            }
             if self.may_end(now) {
                 self.end();
                 return;
@@ -184,7 +189,9 @@ impl Worker {
     fn read_log(&mut self, now: Instant) {
         let moment = self.moment(now);
         let mut records = std::mem::take(&mut self.records);
-        loop {
+        // Not what comes meanwhile: a busy producer must not keep this thread from sending.
+        let until = self.consumer.log().stats().appended_records;
+        while self.read < until {
             let read = self.consumer.poll(READ_RECORDS, READ_BYTES, &mut records);
             if read == 0 {
                 break;
@@ -323,15 +330,30 @@ impl Worker {
             if !done.evicted.is_empty() {
                 let spooling = self.consumer.log().stats().spooling;
                 let reason = if spooling { DropReason::SpoolFull } else { DropReason::QueueFull };
-                let evicted: std::collections::HashSet<_> =
-                    done.evicted.iter().map(|evicted| evicted.record.position()).collect();
-                self.engine.evict(|handle| evicted.contains(&handle.record().position()), reason);
+                self.evict(done.evicted, reason);
             }
             for notice in done.notices {
                 handle::say(&notice);
             }
             if !done.more {
                 break;
+            }
+        }
+    }
+
+    /// Books what the log had to let go of.
+    fn evict(&mut self, evicted: Vec<Evicted>, reason: DropReason) {
+        let mut unknown: HashMap<_, _> =
+            evicted.into_iter().map(|evicted| (evicted.record.position(), evicted)).collect();
+        self.engine.evict(|handle| unknown.remove(&handle.record().position()).is_some(), reason);
+        // What is left was evicted before it was read: a burst beyond all bounds.
+        for evicted in unknown.into_values() {
+            let is_start = evicted.record.kind() == KIND_START;
+            let wanted = if is_start { self.engine.start_lanes() } else { u32::MAX };
+            let recovered = evicted.record.is_recovered();
+            if !recovered {
+                self.read += 1;
+                self.engine.refuse(&LogRecord::own(evicted.record), wanted & evicted.unresolved, reason);
             }
         }
     }

@@ -1,3 +1,5 @@
+use endspan_model::DropReason;
+
 use crate::lane::item::{Item, KeyMap, SpanKey};
 
 /// Index of an entry.
@@ -22,8 +24,9 @@ pub(super) enum Place {
 pub(super) struct Entry {
     pub(super) item: Item,
     pub(super) place: Place,
-    /// The bytes are gone (evicted while in flight): it can still be delivered, but not sent again.
-    pub(super) evicted: bool,
+    /// The bytes are gone (evicted while in flight): it can still be delivered, but not sent again, and is then dropped
+    /// for this reason.
+    pub(super) evicted: Option<DropReason>,
 }
 
 /// The entries of one span: at most one that is queued or under way, and at most one behind it.

@@ -145,7 +145,7 @@ impl Lane {
                 self.book(&item, Resolution::Dropped(DropReason::QueueFull));
                 return;
             }
-            let slot = self.entries.insert(Entry { item, place: Place::Waiting, evicted: false });
+            let slot = self.entries.insert(Entry { item, place: Place::Waiting, evicted: None });
             self.entries.set_chain(item.key, Chain { front: slot, behind: None });
             self.enqueue(slot, false);
             return;
@@ -180,7 +180,7 @@ impl Lane {
                 self.book(&item, Resolution::Dropped(DropReason::QueueFull));
                 return;
             }
-            let slot = self.entries.insert(Entry { item, place: Place::Behind, evicted: false });
+            let slot = self.entries.insert(Entry { item, place: Place::Behind, evicted: None });
             self.behind += 1;
             self.entries.set_chain(item.key, Chain { front: chain.front, behind: Some(slot) });
             return;
@@ -188,7 +188,7 @@ impl Lane {
         item.maybe_stored |= front.item.maybe_stored || front.place == Place::Retry;
         self.entries.remove_chain(item.key);
         self.settle(chain.front, Resolution::Superseded);
-        let slot = self.entries.insert(Entry { item, place: Place::Waiting, evicted: false });
+        let slot = self.entries.insert(Entry { item, place: Place::Waiting, evicted: None });
         self.entries.set_chain(item.key, Chain { front: slot, behind: None });
         self.enqueue(slot, false);
     }
@@ -286,7 +286,7 @@ impl Lane {
         for (slot, place) in gone {
             if place == Place::InFlight {
                 if let Some(entry) = self.entries.get_mut(slot) {
-                    entry.evicted = true;
+                    entry.evicted = Some(reason);
                 }
             } else {
                 self.settle(slot, Resolution::Dropped(reason));

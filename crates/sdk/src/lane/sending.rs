@@ -365,8 +365,8 @@ impl Lane {
             let may_leave_out = entry.item.phase == Phase::End || self.config.start_mode != StartMode::Every;
             if newer_waits && may_leave_out {
                 self.settle(slot, Resolution::Superseded);
-            } else if entry.evicted {
-                self.settle(slot, Resolution::Dropped(DropReason::SpoolFull));
+            } else if let Some(reason) = entry.evicted {
+                self.settle(slot, Resolution::Dropped(reason));
             } else {
                 if let Some(entry) = self.entries.get_mut(slot) {
                     entry.place = Place::Retry;

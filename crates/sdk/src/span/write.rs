@@ -28,7 +28,7 @@ type Field<'a> = (Tag, &'a PayloadSource);
 impl Open {
     pub(super) fn write_start(&self) {
         let Some(inner) = &self.trace.inner else { return };
-        if !inner.pipeline.is_enabled() {
+        if !inner.pipeline.records_starts() {
             return;
         }
         let all = inner.pipeline.writes_starts();

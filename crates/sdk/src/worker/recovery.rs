@@ -94,14 +94,15 @@ impl Recovery {
             return Arc::clone(bits);
         }
         let theirs: Vec<&str> = std::str::from_utf8(header).unwrap_or_default().lines().collect();
-        let bit_of = |identity: &String| {
-            theirs
-                .iter()
-                .position(|other| other == identity)
+        let bit_of = |(lane, identity): (usize, &String)| {
+            // The same place first: two destinations may look alike.
+            let same_place = theirs.get(lane).filter(|other| *other == identity).map(|_| lane);
+            same_place
+                .or_else(|| theirs.iter().position(|other| other == identity))
                 .and_then(|bit| 1_u32.checked_shl(bit as u32))
                 .unwrap_or(0)
         };
-        let bits: Arc<[u32]> = self.identities.iter().map(bit_of).collect();
+        let bits: Arc<[u32]> = self.identities.iter().enumerate().map(bit_of).collect();
         self.bits = Some((header.to_vec(), Arc::clone(&bits)));
         bits
     }
