@@ -19,6 +19,10 @@ use endspan_model::{Payload, Span, SpanId, SpanType, Status, Timestamp, TraceId}
 
 use crate::lane::{Phase, SpanKey};
 
+mod write;
+
+pub use write::RawSpan;
+
 /// Version of the layout that this crate writes, and the newest that it reads.
 pub(crate) const VERSION: u8 = 1;
 

@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use endspan_model::limits::MAX_NAME_BYTES;
 use endspan_model::{SpanType, Status, Timestamp};
 
 use crate::context::{self, Context, Entered};
@@ -251,13 +250,4 @@ fn checked(source: PayloadSource) -> Option<PayloadSource> {
     }
     let text = source.text.as_bytes().to_vec();
     endspan_model::Payload::parse(text).ok().map(PayloadSource::from)
-}
-
-/// Cuts a name to what is allowed, between characters.
-fn bounded(name: Cow<'static, str>) -> Cow<'static, str> {
-    if name.len() <= MAX_NAME_BYTES {
-        return name;
-    }
-    let end = (0..=MAX_NAME_BYTES).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    Cow::Owned(name.get(..end).unwrap_or_default().to_owned())
 }

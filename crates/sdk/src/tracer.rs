@@ -20,7 +20,6 @@ mod builder;
 mod raw;
 
 pub use builder::TracerBuilder;
-pub use raw::RawSpan;
 
 /// The entry: makes traces, and accounts for every span. Clones share one pipeline.
 ///
@@ -227,6 +226,9 @@ impl Pipeline {
 
     /// Puts a record into the log. What cannot be put there is counted, and said once in a while.
     pub(crate) fn append(&self, phase: Phase, at: Timestamp, parts: &[&[u8]]) {
+        if phase == Phase::Start && !self.records_starts {
+            return;
+        }
         let Some(live) = self.current() else { return };
         let refused = if self.stopping.load(Ordering::Relaxed) {
             DropReason::Shutdown

@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use endspan_model::{SpanType, Timestamp};
 
-use super::{Open, Span, accept, bounded};
+use super::{Open, Span, accept};
 use crate::context;
 use crate::ids::{self, IdText};
 use crate::payload::PayloadSource;
@@ -128,7 +128,7 @@ impl SpanBuilder {
             open: Some(Box::new(Open {
                 id: self.id.unwrap_or_else(|| ids::new_id(start)),
                 parent_id,
-                name: bounded(self.name),
+                name: self.name,
                 start,
                 end: None,
                 generation: endspan_spool::fork_generation(),

@@ -53,6 +53,8 @@ pub(crate) struct World {
     in_flight: BTreeSet<(usize, RequestId)>,
     /// (lane, record) pairs that were reported as dropped.
     dropped: BTreeSet<(usize, usize)>,
+    /// Records whose bytes the log let go of.
+    evicted: BTreeSet<usize>,
     /// The newest write of each span.
     versions: BTreeMap<u64, u32>,
     open: BTreeSet<u64>,
@@ -82,6 +84,7 @@ impl World {
             next_event: 0,
             in_flight: BTreeSet::new(),
             dropped: BTreeSet::new(),
+            evicted: BTreeSet::new(),
             versions: BTreeMap::new(),
             open: BTreeSet::new(),
             max_unresolved,
@@ -188,6 +191,9 @@ impl World {
                 if self.versions.contains_key(&span) {
                     self.open.remove(&span);
                     self.append(span, Phase::End);
+                    if self.random.u8(..20) == 0 {
+                        self.append_late_start(span);
+                    }
                 }
             }
             Event::Answer(lane, request, outcome) => {
@@ -229,6 +235,15 @@ impl World {
         let bytes = if self.random.u8(..30) == 0 { 40_000 } else { self.random.u32(50..3000) };
         let entry = Entry { span, version: *version, phase, bytes, marks: 0 };
         self.log.borrow_mut().entries.push(entry);
+        let index = self.log.borrow().entries.len() - 1;
+        self.ingest(index, false);
+    }
+
+    /// A start behind its end, while the end waits: it must not go out.
+    fn append_late_start(&mut self, span: u64) {
+        let entry = Entry { span, version: 0, phase: Phase::Start, bytes: 100, marks: 0 };
+        self.log.borrow_mut().entries.push(entry);
+        self.open.insert(span);
         let index = self.log.borrow().entries.len() - 1;
         self.ingest(index, false);
     }
@@ -331,6 +346,7 @@ impl World {
             .collect();
         for handle in &handles {
             assert!(!self.dropped.contains(&(lane, handle.index)), "sent after it was reported as dropped");
+            assert!(!self.evicted.contains(&handle.index), "sent after its bytes were gone");
             assert_eq!(handle.entry().phase, dispatch.phase);
         }
         if self.engine.lanes()[lane].health() != Health::Up {
@@ -370,6 +386,7 @@ impl World {
         self.tell(|| format!("evict {}", gone.len()));
         for index in &gone {
             self.log.borrow_mut().entries[*index].marks = u32::MAX;
+            self.evicted.insert(*index);
         }
         self.engine.evict(|handle| gone.contains(&handle.index), DropReason::SpoolFull);
         self.note_fates();
