@@ -13,10 +13,15 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
-use crate::{Options, schema::PAGE_BYTES};
+use crate::{
+    Options,
+    schema::{BUSY_TIMEOUT, PAGE_BYTES},
+};
 
 /// Pages that the writer carries over itself, in about a millisecond.
 const LITTLE_PAGES: u64 = 512;
+/// Pages of log that a store at rest may keep.
+const REST_PAGES: u64 = 256;
 /// Background passes after which the writer finishes whatever is left.
 const MAX_PASSES: u32 = 4;
 
@@ -94,6 +99,24 @@ impl Checkpoints {
                 self.state.lock().retry_at_pages =
                     if is_complete { 0 } else { pages + self.threshold_pages / 4 };
             }
+        }
+    }
+
+    /// Called by the writer when nobody wrote for a while: empties a log of more than a megabyte, so that a store at
+    /// rest takes little more than its file. Gives up at once when a reader needs the log.
+    pub(crate) fn at_rest(&self, connection: &Connection) {
+        if self.log_pages.load(Ordering::Relaxed) < REST_PAGES {
+            return;
+        }
+        let patience = |patience| connection.busy_timeout(patience);
+        let emptied = patience(Duration::ZERO).and_then(|()| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        });
+        let restored = patience(BUSY_TIMEOUT);
+        match restored.and(emptied) {
+            Ok(0) => self.note_log_pages(0),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the log stays"),
         }
     }
 

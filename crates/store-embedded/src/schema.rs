@@ -9,6 +9,9 @@ use crate::{OpenError, Options, compact_id, error::is_damage};
 /// `PRAGMA application_id` of our files: "ESPN" in ASCII.
 const APPLICATION_ID: i32 = 0x4553_504e;
 
+/// How long a statement waits for a lock that another connection holds.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Bytes of a database page.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
@@ -45,7 +48,7 @@ pub(crate) fn connect(path: &Path, role: Role, options: &Options) -> rusqlite::R
         Some(vfs) => Connection::open_with_flags_and_vfs(&resolved, flags, vfs.as_str())?,
         None => Connection::open_with_flags(&resolved, flags)?,
     };
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     let cache_bytes = match role {
         Role::Writer => options.writer_cache_bytes,

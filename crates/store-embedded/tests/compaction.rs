@@ -164,3 +164,21 @@ fn the_log_stays_bounded_under_load() {
     let log = std::fs::metadata(directory.path().join("endspan.db-wal")).unwrap().len();
     assert!(log < 12 << 20, "24 MB were written, and the log has grown to {log} bytes");
 }
+
+#[test]
+fn a_store_at_rest_empties_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path(), options()).unwrap();
+    for number in 0..100 {
+        let input = Some(noise(number, 40_000));
+        write(&store, vec![Span { input, ..Span::new("t", format!("{number}"), "n", Timestamp::MIN) }]);
+    }
+    let log = directory.path().join("endspan.db-wal");
+    let bytes = || std::fs::metadata(&log).unwrap().len();
+    assert!(bytes() > 1 << 20, "the test writes too little");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while bytes() > 0 {
+        assert!(std::time::Instant::now() < deadline, "the log still has {} bytes", bytes());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -182,6 +182,7 @@ impl<'c> Writer<'c> {
     /// Gives memory back when there is nothing to do.
     fn rest(&mut self) {
         self.traces.clear();
+        self.checkpoints.at_rest(self.connection);
         if let Err(error) = self.connection.release_memory() {
             tracing::debug!(%error, "the page cache stays");
         }
