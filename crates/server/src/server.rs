@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use endspan_store::{SpanStore, StoreError};
@@ -30,6 +30,9 @@ const MAX_HEADERS: usize = 100;
 
 /// How long to wait after the system had no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a shortage that goes on is logged.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a connection beyond the limit is told.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
@@ -108,17 +111,18 @@ impl Server {
         let timeout = app.config.shutdown_timeout;
         tracing::info!(%address, ?grpc_address, "serving");
         let mut shutdown = pin!(shutdown);
+        let mut warned = None;
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => take_in(stream, &app, &router),
-                    Err(error) => recover(&error).await,
+                    Err(error) => recover(&error, &mut warned).await,
                 },
                 accepted = accept(grpc.as_ref()) => match accepted {
                     Ok(stream) => take_in_grpc(stream, &app),
-                    Err(error) => recover(&error).await,
+                    Err(error) => recover(&error, &mut warned).await,
                 },
             }
         }
@@ -161,11 +165,15 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Waits when the system is short of something; other failures concern one connection that is gone.
-async fn recover(error: &io::Error) {
+/// Waits when the system is short of something (open files, mostly); other failures concern one connection that is
+/// gone.
+async fn recover(error: &io::Error, warned: &mut Option<Instant>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        tracing::warn!(%error, "cannot take in a connection");
+        if warned.is_none_or(|warned| warned.elapsed() >= WARN_INTERVAL) {
+            *warned = Some(Instant::now());
+            tracing::warn!(%error, "cannot take in connections");
+        }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }

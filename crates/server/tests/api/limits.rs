@@ -193,7 +193,7 @@ async fn sgp_row_33_a_failing_store_is_503_with_retry_after() {
             ("GET", "/spans", String::new()),
             ("POST", "/v5/spans", sgp.to_owned()),
             ("PUT", "/v5/spans/batch", format!(r#"{{"items":[{sgp}]}}"#)),
-            ("PATCH", "/v5/spans/a", "{}".to_owned()),
+            ("PATCH", "/v5/spans/a", r#"{"end_timestamp":5}"#.to_owned()),
             ("GET", "/v5/spans/a", String::new()),
             ("GET", "/api/traces", String::new()),
             ("GET", "/api/traces/t", String::new()),
@@ -210,8 +210,8 @@ async fn sgp_row_33_a_failing_store_is_503_with_retry_after() {
     server.post("/spans", SPAN).await.ok();
     assert_eq!(server.connections_made(), 1);
     let outcomes = server.conservation("sgp").await;
-    assert!(outcomes.contains(&("rejected:store_unavailable".to_owned(), 6)), "{outcomes:?}");
-    assert!(outcomes.contains(&("rejected:overloaded".to_owned(), 3)), "{outcomes:?}");
+    assert!(outcomes.contains(&("rejected:store_unavailable".to_owned(), 7)), "{outcomes:?}");
+    assert!(outcomes.contains(&("rejected:overloaded".to_owned(), 2)), "{outcomes:?}");
 }
 
 #[tokio::test]

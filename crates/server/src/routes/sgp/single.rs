@@ -153,7 +153,8 @@ async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Probl
     let span_id = SpanId::from(id.as_str());
     if let Some(end_time) = patch.end_time {
         // This API cannot move a start, so that looking before writing is enough.
-        let stored = app.store.find_span(Some(&account), &span_id).await?;
+        let found = app.store.find_span(Some(&account), &span_id).await;
+        let stored = found.inspect_err(|_| received.reject_rest(DropReason::StoreUnavailable))?;
         if stored.is_some_and(|stored| end_time < stored.span.start_time) {
             received.reject_rest(DropReason::Malformed);
             return Err(Problem::rejected(endspan_model::PatchError::EndBeforeStart.into()));
