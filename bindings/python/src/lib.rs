@@ -1,0 +1,65 @@
+//! The native half of endspan's Python package.
+//!
+//! Payloads are encoded here ([`encode`]), under the GIL and once; everything after that is the pipeline's, which never
+//! takes the GIL. Spans and traces ([`span`], [`tracer`]) are classes of this module; the rest of the API is Python in
+//! `python/endspan`.
+
+mod clock;
+mod encode;
+mod exporters;
+mod host_log;
+mod normalise;
+mod payloads;
+mod report;
+mod span;
+mod tracer;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// Encodes an object as a payload would be: its JSON text, and the number of placeholders in it.
+#[pyfunction]
+fn encode_json<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, u64)> {
+    let mut encoder = encode::Encoder::new(py, Vec::with_capacity(1024));
+    encoder.push(value);
+    if let Some(interrupt) = encoder.interrupt.take() {
+        return Err(interrupt);
+    }
+    let placeholders = encoder.placeholders;
+    Ok((PyBytes::new(py, &encoder.finish()), placeholders))
+}
+
+/// Makes a new id, a UUID.
+#[pyfunction]
+fn new_id() -> String {
+    tracer::new_id()
+}
+
+/// Says that the interpreter is ending: nothing of this module calls Python on its own from here on.
+#[pyfunction]
+fn interpreter_ends() {
+    host_log::end();
+}
+
+/// The native half of endspan.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    host_log::begin();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("UNENCODABLE", endspan::UNENCODABLE)?;
+    module.add_class::<exporters::PyExporter>()?;
+    module.add_class::<exporters::PySgpExporter>()?;
+    module.add_class::<exporters::PyAgentexExporter>()?;
+    module.add_class::<tracer::PyTracer>()?;
+    module.add_class::<tracer::PyTrace>()?;
+    module.add_class::<span::PySpan>()?;
+    module.add_function(wrap_pyfunction!(encode_json, module)?)?;
+    module.add_function(wrap_pyfunction!(new_id, module)?)?;
+    module.add_function(wrap_pyfunction!(interpreter_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(normalise::normalise, module)?)?;
+    module.add_class::<span::Ready>()?;
+    module.add_function(wrap_pyfunction!(span::current_span, module)?)?;
+    module.add_function(wrap_pyfunction!(span::set_current, module)?)?;
+    module.add_function(wrap_pyfunction!(span::forked, module)?)?;
+    module.add_function(wrap_pyfunction!(span::end_open_spans, module)?)
+}
