@@ -30,6 +30,10 @@ pub(crate) fn push_compact(out: &mut Vec<u8>, text: &str) -> Option<Spacing> {
     if !matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))) {
         return None;
     }
+    // Neither between tokens nor inside strings: control characters are nowhere acceptable here.
+    if bytes.iter().any(|byte| *byte < b' ') {
+        return None;
+    }
     let start = out.len();
     let spacing = Compactor { text: bytes, at: 0, out, copied: 0, spacing: None }.document();
     if spacing.is_none() {
@@ -193,16 +197,12 @@ impl Compactor<'_> {
         self.at += 1;
         loop {
             let rest = self.text.get(self.at..)?;
-            let offset = crate::json_text::first_special(rest)?;
-            self.at += offset;
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b'\\' => self.escape()?,
-                _ => return None,
+            self.at += memchr2(b'"', b'\\', rest)?;
+            if self.peek()? == b'"' {
+                self.at += 1;
+                return Some(());
             }
+            self.escape()?;
         }
     }
 

@@ -66,11 +66,14 @@ impl Encoder {
             out.message_field(1, |out| {
                 let schema_url = self.write_resource(out, *resource);
                 for (scope, spans) in scopes {
-                    out.message_field(2, |out| {
-                        let schema_url = self.write_scope(out, *scope);
-                        out.extend_from_slice(spans);
-                        write_text(out, 3, &schema_url);
-                    });
+                    // Scope and schema first, on the side: then the length is known before the spans are copied.
+                    let mut head = Vec::new();
+                    let schema_url = self.write_scope(&mut head, *scope);
+                    write_text(&mut head, 3, &schema_url);
+                    out.tag(2, 2);
+                    out.varint((head.len() + spans.len()) as u64);
+                    out.extend_from_slice(&head);
+                    out.extend_from_slice(spans);
                 }
                 write_text(out, 3, &schema_url);
             });
@@ -195,7 +198,8 @@ fn write_span(out: &mut Vec<u8>, span: &Span, form: &OtelForm<'_>) {
     if mapped {
         error = foreign::write_attributes(out, span);
         if let Some(others) = form.attributes {
-            write_members(out, others.get().as_bytes(), form);
+            let others = Payload::from_trusted(bytes::Bytes::copy_from_slice(others.get().as_bytes()));
+            write_members(out, others.members().unwrap_or_default(), form);
         }
     } else {
         for payload in [&span.input, &span.output, &span.metadata].into_iter().flatten() {
@@ -239,16 +243,14 @@ fn write_span(out: &mut Vec<u8>, span: &Span, form: &OtelForm<'_>) {
 /// Writes a side of an OTLP span: each member is an attribute. What another API put in its place and is no object
 /// becomes one attribute.
 fn write_payload(out: &mut Vec<u8>, payload: &Payload, form: &OtelForm<'_>) {
-    if payload.members().is_some() {
-        write_members(out, payload.as_bytes(), form);
-    } else {
-        write_attribute(out, 9, "endspan.value", payload.as_bytes());
+    match payload.members() {
+        Some(members) => write_members(out, members, form),
+        None => write_attribute(out, 9, "endspan.value", payload.as_bytes()),
     }
 }
 
-fn write_members(out: &mut Vec<u8>, object: &[u8], form: &OtelForm<'_>) {
-    let object = Payload::from_trusted(bytes::Bytes::copy_from_slice(object));
-    for (key, value) in object.members().unwrap_or_default() {
+fn write_members(out: &mut Vec<u8>, members: Vec<(String, Payload)>, form: &OtelForm<'_>) {
+    for (key, value) in members {
         let json = value.as_bytes();
         let embedded = matches!(json.first(), Some(b'{' | b'['));
         if embedded && form.json.contains(&key) {

@@ -237,7 +237,12 @@ pub(crate) fn write_text_attribute(out: &mut Vec<u8>, number: u32, key: &str, va
 
 /// Writes an attribute that once was JSON text with this spacing.
 pub(crate) fn write_embedded(out: &mut Vec<u8>, number: u32, key: &str, json: &[u8], spacing: Spacing) {
-    write_text_attribute(out, number, key, &embedded_json::restore(json, spacing));
+    match spacing {
+        Spacing::None => write_text_attribute(out, number, key, json),
+        Spacing::AfterSeparators => {
+            write_text_attribute(out, number, key, &embedded_json::restore(json, spacing));
+        }
+    }
 }
 
 /// Writes the members of a JSON object as repeated `KeyValue` messages, as field `number`.
