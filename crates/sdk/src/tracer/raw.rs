@@ -37,6 +37,11 @@ impl Tracer {
         self.pipeline.enabled
     }
 
+    /// Returns whether anybody reads starts: an exporter, or the next process in the spool.
+    pub fn records_starts(&self) -> bool {
+        self.pipeline.records_starts
+    }
+
     /// Returns whether any exporter writes starts, so that starts should hold their payloads.
     pub fn writes_starts(&self) -> bool {
         self.pipeline.writes_starts
