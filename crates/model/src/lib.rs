@@ -13,6 +13,7 @@
 
 mod account;
 mod drop_reason;
+mod facets;
 mod ids;
 pub mod limits;
 pub mod merge;
@@ -26,6 +27,7 @@ mod time;
 
 pub use account::AccountId;
 pub use drop_reason::DropReason;
+pub use facets::{Facets, UsageKind};
 pub use ids::{SpanId, TraceId, new_span_id_text};
 pub use patch::{PatchError, SpanPatch};
 pub use payload::{Payload, PayloadError, PayloadShape};

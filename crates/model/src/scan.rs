@@ -197,6 +197,25 @@ pub(crate) fn array_holds_only_objects(text: &[u8]) -> bool {
     true
 }
 
+/// Shows each member of an object in order: the key between its quotes as it is written, and the value's text.
+/// Ends early on text that is no such object. The text has no white space between tokens.
+pub(crate) fn visit_members<'a>(text: &'a [u8], mut member: impl FnMut(&'a [u8], &'a [u8])) {
+    let mut ignored = Scan::default();
+    let mut at = 1;
+    while text.first() == Some(&b'{') && text.get(at) == Some(&b'"') {
+        let key_end = scan_string(text, at + 1, &mut ignored);
+        let value_end = value_end(text, key_end + 1);
+        let (Some(key), Some(b':')) = (text.get(at + 1..key_end.saturating_sub(1)), text.get(key_end)) else {
+            return;
+        };
+        member(key, text.get(key_end + 1..value_end).unwrap_or_default());
+        if text.get(value_end) != Some(&b',') {
+            return;
+        }
+        at = value_end + 1;
+    }
+}
+
 /// Splits an object into its members. The text has no white space between tokens.
 pub(crate) fn members(text: &Bytes) -> Option<Vec<(String, Payload)>> {
     let mut ignored = Scan::default();

@@ -1,6 +1,4 @@
-use endspan_model::{Payload, Span};
-
-use crate::json::member;
+use endspan_model::{Facets, Span};
 
 /// The token counts that the producer reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,35 +9,9 @@ pub struct TokenUsage {
     pub output_tokens: Option<i64>,
 }
 
-impl TokenUsage {
-    const fn is_empty(self) -> bool {
-        self.input_tokens.is_none() && self.output_tokens.is_none()
-    }
-}
-
-/// Returns the token counts of a span: from `usage` in its metadata (the turn's aggregate), else from
-/// `usage` in its output (one call's detail), by the key names of `sdk-behaviour` 11.2. The two are never
-/// mixed. Only whole numbers from 0 on count.
+/// Returns the token counts of a span: those that stores sort and filter by ([`Facets`]).
 pub fn token_usage(span: &Span) -> TokenUsage {
-    [&span.metadata, &span.output]
-        .into_iter()
-        .map(|payload| usage_in(payload.as_ref()))
-        .find(|usage| !usage.is_empty())
-        .unwrap_or_default()
-}
-
-fn usage_in(payload: Option<&Payload>) -> TokenUsage {
-    let Some(usage) = payload.and_then(|payload| member(payload.as_bytes(), "usage")) else {
-        return TokenUsage::default();
-    };
-    let count = |names: [&str; 2]| {
-        names.into_iter().find_map(|name| {
-            let text = std::str::from_utf8(member(usage, name)?).ok()?;
-            text.parse().ok().filter(|count: &i64| *count >= 0)
-        })
-    };
-    TokenUsage {
-        input_tokens: count(["input_tokens", "prompt_tokens"]),
-        output_tokens: count(["output_tokens", "completion_tokens"]),
-    }
+    let facets = Facets::of(span);
+    let count = |tokens: Option<u64>| tokens.and_then(|tokens| i64::try_from(tokens).ok());
+    TokenUsage { input_tokens: count(facets.input_tokens), output_tokens: count(facets.output_tokens) }
 }
