@@ -109,16 +109,24 @@ async fn case(directory: &std::path::Path, spans: &[Span], batch: usize, raw: us
     let (wall, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let disk = directory_bytes(directory) as f64 / raw;
     store.maintain().await?;
-    let by_id = latencies(spans, |span| span.id.as_str().to_owned(), async |id| {
-        let found = store.find_span(Some(&account), &SpanId::new(id)).await?;
-        found.map(|_| ()).context("span not found")
-    })
+    let by_id = latencies(
+        spans,
+        |span| span.id.as_str().to_owned(),
+        async |id| {
+            let found = store.find_span(Some(&account), &SpanId::new(id)).await?;
+            found.map(|_| ()).context("span not found")
+        },
+    )
     .await?;
-    let by_trace = latencies(spans, |span| span.trace_id.as_str().to_owned(), async |id| {
-        let found = store.read_trace(Some(&account), &TraceId::new(id), true).await?;
-        ensure!(!found.is_empty(), "trace not found");
-        Ok(())
-    })
+    let by_trace = latencies(
+        spans,
+        |span| span.trace_id.as_str().to_owned(),
+        async |id| {
+            let found = store.read_trace(Some(&account), &TraceId::new(id), true).await?;
+            ensure!(!found.is_empty(), "trace not found");
+            Ok(())
+        },
+    )
     .await?;
     store.close().await?;
     let settled = directory_bytes(directory) as f64 / raw;
