@@ -5,6 +5,7 @@
 mod encode;
 mod figures;
 mod refusal;
+mod structure;
 mod tail;
 mod traces;
 
@@ -19,6 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(traces::list))
         .routes(routes!(traces::get))
+        .routes(routes!(structure::structure))
         .routes(routes!(traces::get_span))
         .routes(routes!(tail::tail))
         .routes(routes!(figures::stats))

@@ -16,6 +16,7 @@ use crate::on_every_store;
 on_every_store!(
     traces_come_newest_first_and_in_pages,
     a_trace_comes_whole_with_or_without_payloads,
+    a_trace_comes_by_columns,
     a_span_comes_with_everything,
     reads_are_of_all_accounts_or_of_one,
     mistakes_name_their_parameter,
@@ -74,6 +75,37 @@ async fn a_trace_comes_whole_with_or_without_payloads(server: Harness) {
     assert_eq!(full["spans"][0]["input"], json!({"of": "a"}));
     assert_eq!(full["spans"][0]["otel"], json!(null));
     server.get("/api/traces/nope").await.refused(404);
+}
+
+async fn a_trace_comes_by_columns(server: Harness) {
+    let mut root = span("t/1", "root", 100);
+    root["end_time"] = json!(103);
+    let mut child = span("t/1", "child", 101);
+    child["parent_id"] = json!("root");
+    child["name"] = json!("name of root");
+    let mut orphan = span("t/1", "orphan", 102);
+    orphan["parent_id"] = json!("lost");
+    orphan["end_time"] = json!(101);
+    orphan["data"] = json!({"__error__": {"type": "E", "message": "m"}});
+    store(&server, "default", &[orphan, child, root]).await;
+    store(&server, "other", &[span("t/1", "root", 200)]).await;
+    let answer = server.get("/api/traces/t%2F1/structure").await.ok();
+    assert_eq!(
+        answer,
+        json!({
+            "account": "default", "other_accounts": ["other"], "trace_id": "t/1", "position": answer["position"],
+            "base_unix_micros": 100_000_000,
+            "names": ["name of root", "name of orphan"], "types": [], "missing_parents": ["lost"],
+            "columns": {
+                "id": ["root", "child", "orphan"], "parent": [-1, 0, -2], "name": [0, 0, 1], "type": [-1, -1, -1],
+                "status": [1, 0, 2], "start": [0, 1_000_000, 2_000_000], "duration": [3_000_000, null, -1_000_000],
+            },
+        })
+    );
+    let other = [("x-selected-account-id", "other")];
+    let answer = server.send("GET", "/api/traces/t%2F1/structure", &other, "").await.ok();
+    assert_eq!((&answer["account"], &answer["columns"]["id"]), (&json!("other"), &json!(["root"])));
+    server.get("/api/traces/nope/structure").await.refused(404);
 }
 
 async fn a_span_comes_with_everything(server: Harness) {

@@ -156,6 +156,7 @@ async fn openapi_knows_every_route(server: Harness) {
         "GET /api/tail",
         "GET /api/traces",
         "GET /api/traces/{trace_id}",
+        "GET /api/traces/{trace_id}/structure",
         "GET /healthcheck",
         "GET /healthz",
         "GET /metrics",

@@ -167,6 +167,7 @@ fn push_payload(out: &mut Vec<u8>, key: &[u8], payload: Option<&Payload>) {
     out.extend_from_slice(payload.map_or(b"null", Payload::as_bytes));
 }
 
-fn status(span: &Span) -> Option<Status> {
+/// Returns the status that a span reads with: a completed one without a status of its own succeeded.
+pub(super) fn status(span: &Span) -> Option<Status> {
     span.status.or_else(|| span.is_completed().then_some(Status::Success))
 }
