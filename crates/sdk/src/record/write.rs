@@ -6,7 +6,7 @@ use endspan_model::{SpanType, Status, Timestamp};
 use super::{FLAG_ENDED, FLAG_UNCHECKED, HEAD_BYTES, Tag, VERSION};
 
 /// Everything but payloads fits here for all but the longest names; then a block of the heap is taken.
-const STACK_BYTES: usize = 512;
+const STACK_BYTES: usize = 256;
 const FIELD_HEAD_BYTES: usize = 5;
 
 /// A span as borrowed parts.
@@ -46,27 +46,52 @@ pub struct RawSpan<'a> {
     pub expected: Option<&'a [u8]>,
 }
 
+/// A span as the bytes of its fields.
+pub(crate) struct Fields<'a> {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Option<Timestamp>,
+    pub(crate) status: Option<Status>,
+    pub(crate) span_type: Option<SpanType>,
+    /// The payloads are not validated yet.
+    pub(crate) unchecked: bool,
+    /// Ids, name and other texts.
+    pub(crate) texts: [(Tag, Option<&'a [u8]>); 6],
+    pub(crate) payloads: [(Tag, Option<&'a [u8]>); 4],
+}
+
 impl RawSpan<'_> {
-    /// Calls `append` with the parts of the record. With `unchecked`, the payloads are validated when they are read.
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        Fields {
+            start: self.start,
+            end: self.end,
+            status: self.status,
+            span_type: self.span_type,
+            unchecked: false,
+            texts: [
+                (Tag::TraceId, Some(self.trace_id.as_bytes())),
+                (Tag::SpanId, Some(self.id.as_bytes())),
+                (Tag::Name, Some(bounded(self.name).as_bytes())),
+                (Tag::ParentId, self.parent_id.map(str::as_bytes)),
+                (Tag::TaskId, self.task_id.map(str::as_bytes)),
+                (Tag::GroupId, self.group_id.map(str::as_bytes)),
+            ],
+            payloads: [
+                (Tag::Input, self.input),
+                (Tag::Output, self.output),
+                (Tag::Metadata, self.data),
+                (Tag::Expected, self.expected),
+            ],
+        }
+    }
+}
+
+impl Fields<'_> {
+    /// Calls `append` with the parts of the record.
     #[inline]
-    pub(crate) fn write<T>(&self, unchecked: bool, append: impl FnOnce(&[&[u8]]) -> T) -> T {
-        let texts = [
-            (Tag::TraceId, Some(self.trace_id)),
-            (Tag::SpanId, Some(self.id)),
-            (Tag::Name, Some(bounded(self.name))),
-            (Tag::ParentId, self.parent_id),
-            (Tag::TaskId, self.task_id),
-            (Tag::GroupId, self.group_id),
-        ];
-        let payloads = [
-            (Tag::Input, self.input),
-            (Tag::Output, self.output),
-            (Tag::Metadata, self.data),
-            (Tag::Expected, self.expected),
-        ];
+    pub(crate) fn write<T>(&self, append: impl FnOnce(&[&[u8]]) -> T) -> T {
         let text_bytes: usize =
-            texts.iter().map(|(_, text)| text.map_or(0, |text| FIELD_HEAD_BYTES + text.len())).sum();
-        let need = HEAD_BYTES + text_bytes + payloads.len() * FIELD_HEAD_BYTES;
+            self.texts.iter().map(|(_, text)| text.map_or(0, |text| FIELD_HEAD_BYTES + text.len())).sum();
+        let need = HEAD_BYTES + text_bytes + self.payloads.len() * FIELD_HEAD_BYTES;
         let mut stack = [0_u8; STACK_BYTES];
         let mut heap;
         let buffer = match stack.get_mut(..need) {
@@ -77,20 +102,20 @@ impl RawSpan<'_> {
             }
         };
         let mut writer = Writer { left: buffer };
-        writer.put(&self.head(unchecked));
-        for (tag, text) in texts {
+        writer.put(&self.head());
+        for (tag, text) in self.texts {
             if let Some(text) = text {
                 writer.put(&field_head(tag, text.len()));
-                writer.put(text.as_bytes());
+                writer.put(text);
             }
         }
-        for (tag, payload) in payloads {
+        for (tag, payload) in self.payloads {
             writer.put(&field_head(tag, payload.map_or(0, <[u8]>::len)));
         }
         let (head, field_heads) = buffer.split_at_checked(HEAD_BYTES + text_bytes).unwrap_or((buffer, &[]));
         let mut parts: [&[u8]; 9] = [head, &[], &[], &[], &[], &[], &[], &[], &[]];
         let mut used = 1;
-        for (field_head, (_, payload)) in field_heads.chunks_exact(FIELD_HEAD_BYTES).zip(payloads) {
+        for (field_head, (_, payload)) in field_heads.chunks_exact(FIELD_HEAD_BYTES).zip(self.payloads) {
             let Some(payload) = payload else { continue };
             for part in [field_head, payload] {
                 if let Some(place) = parts.get_mut(used) {
@@ -102,12 +127,12 @@ impl RawSpan<'_> {
         append(parts.get(..used).unwrap_or(&parts))
     }
 
-    fn head(&self, unchecked: bool) -> [u8; HEAD_BYTES] {
+    fn head(&self) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
         let end = self.end.unwrap_or(Timestamp::MIN);
         head[0] = VERSION;
-        head[1] =
-            if self.end.is_some() { FLAG_ENDED } else { 0 } | if unchecked { FLAG_UNCHECKED } else { 0 };
+        head[1] = if self.end.is_some() { FLAG_ENDED } else { 0 };
+        head[1] |= if self.unchecked { FLAG_UNCHECKED } else { 0 };
         head[2] = self.status.map_or(0, Status::code);
         head[3] = self.span_type.map_or(0, SpanType::code);
         head[4..6].copy_from_slice(&self.start.subsec_nanos_below_micro().to_le_bytes());
@@ -140,7 +165,7 @@ impl Writer<'_> {
 }
 
 /// Cuts a name to what is allowed, between characters.
-fn bounded(name: &str) -> &str {
+pub(crate) fn bounded(name: &str) -> &str {
     if name.len() <= MAX_NAME_BYTES {
         return name;
     }

@@ -6,7 +6,7 @@ use super::Open;
 use crate::ids::IdText;
 use crate::lane::Phase;
 use crate::payload::PayloadSource;
-use crate::record::RawSpan;
+use crate::record::{RecordFields, Tag, bounded};
 
 /// A start record holds the input and the data only up to this size, unless starts are written anywhere. The start is
 /// there for the case that this process dies; a large input would be copied twice for it.
@@ -40,23 +40,29 @@ impl Open {
         let unchecked = payloads.iter().flatten().any(|payload| !payload.checked);
         let [input, output, data, expected] =
             payloads.map(|payload| payload.map(|payload| payload.text.as_bytes()));
-        let record = RawSpan {
-            trace_id: inner.trace_id.as_str(),
-            id: self.id.as_str(),
-            parent_id: self.parent_id.as_ref().map(IdText::as_str),
-            name: &self.name,
+        let task_id = self.task_id.as_ref().or(inner.task_id.as_ref());
+        let record = RecordFields {
             start: self.start,
             end,
             status: self.status,
             span_type: self.span_type,
-            task_id: self.task_id.as_deref().or(inner.task_id.as_deref()),
-            group_id: inner.group_id.as_deref(),
-            input,
-            output,
-            data,
-            expected,
+            unchecked,
+            texts: [
+                (Tag::TraceId, Some(inner.trace_id.as_bytes())),
+                (Tag::SpanId, Some(self.id.as_bytes())),
+                (Tag::Name, Some(bounded(&self.name).as_bytes())),
+                (Tag::ParentId, self.parent_id.as_ref().map(IdText::as_bytes)),
+                (Tag::TaskId, task_id.map(|task_id| task_id.as_bytes())),
+                (Tag::GroupId, inner.group_id.as_ref().map(|group_id| group_id.as_bytes())),
+            ],
+            payloads: [
+                (Tag::Input, input),
+                (Tag::Output, output),
+                (Tag::Metadata, data),
+                (Tag::Expected, expected),
+            ],
         };
         let at = end.unwrap_or(self.start);
-        record.write(unchecked, |parts| inner.pipeline.append(phase, at, parts));
+        record.write(|parts| inner.pipeline.append(phase, at, parts));
     }
 }

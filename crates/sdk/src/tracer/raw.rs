@@ -21,7 +21,7 @@ impl Tracer {
         }
         let phase = if span.end.is_some() { Phase::End } else { Phase::Start };
         let at = span.end.unwrap_or(span.start);
-        span.write(false, |parts| self.pipeline.append(phase, at, parts));
+        span.fields().write(|parts| self.pipeline.append(phase, at, parts));
     }
 
     /// Makes a new span id, the text of a UUID.
