@@ -218,7 +218,7 @@ impl PySpan {
             this.put(py, "obs.span_id", &span_id);
         }
         drop(this);
-        if tracer.tracer.is_enabled() {
+        if tracer.tracer.records_starts() {
             Self::write_start(slf, tracer)?;
         }
         Ok(true)

@@ -151,7 +151,7 @@ impl PyTracer {
         status: Option<&str>,
         span_type: Option<&str>,
     ) -> PyResult<()> {
-        if !self.tracer.is_enabled() {
+        if !self.tracer.is_enabled() || (end_time.is_none() && !self.tracer.records_starts()) {
             return Ok(());
         }
         let text = |value: Option<&Bound<'_, PyAny>>| value.and_then(payloads::text);

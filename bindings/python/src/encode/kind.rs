@@ -57,7 +57,10 @@ struct Known {
 }
 
 static KNOWN: PyOnceLock<Known> = PyOnceLock::new();
-static REMEMBERED: Mutex<Option<HashMap<usize, (Py<PyType>, Kind)>>> = Mutex::new(None);
+/// Types by their address, and what they make.
+type Remembered = HashMap<usize, (Py<PyType>, Kind)>;
+
+static REMEMBERED: Mutex<Option<Remembered>> = Mutex::new(None);
 
 fn known(py: Python<'_>) -> PyResult<&'static Known> {
     KNOWN.get_or_try_init(py, || {

@@ -1,0 +1,461 @@
+"""However a process lives and dies: produced = delivered + spooled + reported.
+
+Each case is a program of its own, run against a backend of this one. The programs use the few functions of `PRELUDE`
+only, so that the suite can be pointed at another tracer by writing another prelude.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backend import Backend
+
+import endspan
+
+PRELUDE = """
+import json, os, sys, threading, time
+import endspan
+
+def make():
+    return endspan.Tracer([endspan.SGPExporter("key", "account", os.environ["BACKEND"])], linger_ms=20)
+
+def span(trace, name):
+    with trace.span(name, input={"n": name}) as span:
+        span.output = {"ok": True}
+    return span.id
+
+def said(*names):
+    # What this process produced: the parent compares it with what arrived.
+    with open(os.environ["PRODUCED"], "a") as out:
+        out.write("".join(f"{name}\\n" for name in names))
+"""
+
+
+class Case:
+    """A program, its backend, its spool."""
+
+    def __init__(self, backend: Backend, directory: Path) -> None:
+        self.backend = backend
+        self.directory = directory
+        self.produced_file = directory / "produced"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ENDSPAN_")},
+            "BACKEND": backend.url,
+            "PRODUCED": str(self.produced_file),
+            "ENDSPAN_SPOOL_DIR": str(directory / "spool"),
+            "ENDSPAN_SHUTDOWN_TIMEOUT_MS": "10000",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+
+    def start(self, program: str, **environment: str) -> subprocess.Popen[str]:
+        path = self.directory / "program.py"
+        path.write_text(PRELUDE + textwrap.dedent(program))
+        return subprocess.Popen(
+            [sys.executable, str(path)],
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, program: str, expect: int = 0, **environment: str) -> str:
+        process = self.start(program, **environment)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == expect, f"ended with {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err, err
+        return out
+
+    def recover(self) -> dict[str, Any]:
+        """What the next process does: takes over what the spool holds."""
+        program = """
+            tracer = make()
+            for _ in range(400):
+                report = tracer.flush(5)
+                stats = tracer.stats()
+                if stats.recovered_records and not stats.pending and not stats.unread_records:
+                    break
+                time.sleep(0.01)
+            print(json.dumps({"recovered": stats.recovered_records, "open": stats.recovered_open_spans}))
+        """
+        return json.loads(self.run(program))
+
+    @property
+    def produced(self) -> set[str]:
+        return set(self.produced_file.read_text().split("\n")) - {""} if self.produced_file.exists() else set()
+
+    @property
+    def names(self) -> set[str]:
+        with self.backend.lock:
+            return {item["name"] for item in self.backend.sgp}
+
+    def complete(self) -> None:
+        assert self.produced and self.names == self.produced
+        assert len(self.backend.ids()) == len(self.produced), "ids are not unique"
+
+
+@pytest.fixture
+def case(backend: Backend, tmp_path: Path) -> Case:
+    return Case(backend, tmp_path)
+
+
+def test_no_event_loop_and_no_shutdown(case: Case) -> None:
+    case.run(
+        """
+        trace = make().trace("t")
+        for n in range(500):
+            span(trace, f"s{n}"); said(f"s{n}")
+        """
+    )
+    case.complete()
+
+
+def test_many_loops_in_turn(case: Case) -> None:
+    case.run(
+        """
+        import asyncio
+        trace = make().trace("t")
+        async def main(k):
+            async def work(n):
+                async with trace.span(f"{k}-{n}"):
+                    await asyncio.sleep(0)
+                said(f"{k}-{n}")
+            await asyncio.gather(*(work(n) for n in range(20)))
+        for k in range(10):
+            asyncio.run(main(k))
+        """
+    )
+    case.complete()
+
+
+def test_threads_that_outlive_the_main_one(case: Case) -> None:
+    case.run(
+        """
+        trace = make().trace("t")
+        def work(k):
+            for n in range(50):
+                span(trace, f"{k}-{n}"); said(f"{k}-{n}")
+        for k in range(4):
+            threading.Thread(target=work, args=(k,)).start()
+        """
+    )
+    case.complete()
+
+
+@pytest.mark.parametrize("ending", ["os._exit(0)", "sys.exit(0)", "pass"])
+def test_os_fork(case: Case, ending: str) -> None:
+    """Parent and children write at once; children that flush deliver, others leave it in the spool."""
+    case.run(
+        f"""
+        tracer = make()
+        trace = tracer.trace("t")
+        span(trace, "before"); said("before")
+        children = []
+        with trace.span("around"):
+            for k in range(3):
+                child = os.fork()
+                if child == 0:
+                    for n in range(50):
+                        span(trace, f"{{k}}-{{n}}"); said(f"{{k}}-{{n}}")
+                    {ending}
+                    os._exit(0)
+                children.append(child)
+            for n in range(50):
+                span(trace, f"p-{{n}}"); said(f"p-{{n}}")
+            for child in children:
+                assert os.waitpid(child, 0)[1] == 0
+        said("around")
+        """
+        if ending != "sys.exit(0)"
+        else """
+        tracer = make()
+        trace = tracer.trace("t")
+        def work(k):
+            # Leaving the parent's scope by an exception ends no span of the parent's.
+            with trace.span(f"{k}"):
+                said(f"{k}")
+            sys.exit(0)
+        children = []
+        with trace.span("around"):
+            for k in range(3):
+                child = os.fork()
+                if child == 0:
+                    work(k)
+                children.append(child)
+            for child in children:
+                assert os.waitpid(child, 0)[1] == 0
+        said("around")
+        """
+    )
+    if case.names != case.produced:
+        case.recover()
+    case.complete()
+    around = next(item for item in case.backend.sgp if item["name"] == "around")
+    assert around["status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(case: Case, method: str) -> None:
+    case.run(
+        f"""
+        import multiprocessing
+        def work(k):
+            trace = make().trace("t")
+            for n in range(20):
+                span(trace, f"{{k}}-{{n}}"); said(f"{{k}}-{{n}}")
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({method!r})
+            span(make().trace("t"), "parent"); said("parent")
+            children = [context.Process(target=work, args=(k,)) for k in range(3)]
+            for child in children: child.start()
+            for child in children: child.join(); assert child.exitcode == 0
+            with context.Pool(2, maxtasksperchild=1) as pool:
+                pool.map(work, ["a", "b", "c"])
+                pool.close(); pool.join()
+        """
+    )
+    if case.names != case.produced:
+        case.recover()
+    case.complete()
+
+
+def test_a_tracer_used_on_both_sides_of_a_fork_by_multiprocessing(case: Case) -> None:
+    case.run(
+        """
+        import multiprocessing
+        tracer = make()
+        trace = tracer.trace("t")
+        span(trace, "before"); said("before")
+        def work(k):
+            span(trace, f"child-{k}"); said(f"child-{k}")
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=work, args=(k,)) for k in range(3)]
+        for child in children: child.start()
+        for child in children: child.join()
+        # The children flushed by themselves, without the spool's help.
+        """
+    )
+    case.complete()
+
+
+@pytest.mark.parametrize("ending", ["os._exit(7)", "os.kill(os.getpid(), 9)", "os.kill(os.getpid(), 15)", "os.abort()"])
+def test_sudden_ends_leave_everything_in_the_spool(case: Case, ending: str) -> None:
+    process = case.start(
+        f"""
+        trace = make().trace("t")
+        for n in range(200):
+            span(trace, f"s{{n}}"); said(f"s{{n}}")
+        open_span = trace.span("open", input={{"n": 1}}).start()
+        said("open")
+        {ending}
+        """
+    )
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    recovered = case.recover()
+    assert recovered["open"] == 1
+    assert case.names == case.produced
+    died = next(item for item in case.backend.sgp if item["name"] == "open")
+    assert died["metadata"]["__error__"]["type"] == "ProcessDied" and died["input"] == {"n": 1}
+
+
+def test_sigkill_from_outside_at_any_moment(case: Case) -> None:
+    process = case.start(
+        """
+        trace = make().trace("t")
+        print("ready", flush=True)
+        n = 0
+        while True:
+            # Said before it is made: the last one may be missing, and nothing else.
+            said(f"s{n}"); span(trace, f"s{n}"); n += 1
+        """
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    case.backend.wait_for(lambda backend: len(backend.sgp) > 200)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    case.recover()
+    missing = case.produced - case.names
+    last = max(case.produced, key=lambda name: int(name[1:]))
+    assert missing <= {last}
+
+
+def test_sigterm_with_a_handler_that_exits(case: Case) -> None:
+    process = case.start(
+        """
+        import signal
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        trace = make().trace("t")
+        for n in range(100):
+            span(trace, f"s{n}"); said(f"s{n}")
+        print("ready", flush=True)
+        with trace.span("open"):
+            said("open")
+            while True: time.sleep(0.01)
+        """
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    case.complete()
+
+
+def test_interpreter_shutdown_with_open_spans(case: Case) -> None:
+    case.run(
+        """
+        tracer = make()
+        trace = tracer.trace("t")
+        kept = trace.span("kept", input={"a": 1}).start()
+        def generator():
+            with trace.span("in a generator"):
+                yield 1
+        suspended = generator(); next(suspended)
+        cycle = [trace.span("in a cycle").start()]; cycle.append(cycle); del cycle
+        class Late:
+            def __del__(self): span(trace, "late")
+        late = Late()
+        said("kept", "in a generator", "in a cycle")
+        """
+    )
+    assert case.names - {"late"} == case.produced
+    kept = next(item for item in case.backend.sgp if item["name"] == "kept")
+    assert kept["metadata"]["__error__"]["type"] == "Interrupted" and kept["input"] == {"a": 1}
+
+
+def test_a_dead_backend_does_not_hold_up_the_end(case: Case) -> None:
+    """The end of the process leaves what it cannot deliver to the next one."""
+    begun = time.monotonic()
+    case.run(
+        """
+        trace = make().trace("t")
+        for n in range(50):
+            span(trace, f"s{n}"); said(f"s{n}")
+        """,
+        BACKEND="http://127.0.0.1:9",
+    )
+    assert time.monotonic() - begun < 9
+    # To the same destination, which is known by its address.
+    case.run("make().flush(1)", BACKEND="http://127.0.0.1:9")
+    assert case.names == set()
+
+
+def test_an_outage_within_one_life(case: Case) -> None:
+    case.backend.status = 503
+    process = case.start(
+        """
+        tracer = make()
+        trace = tracer.trace("t")
+        for n in range(300):
+            span(trace, f"s{n}"); said(f"s{n}")
+        print("ready", flush=True)
+        report = tracer.flush(30)
+        print(json.dumps([report.delivered, report.dropped, report.pending]))
+        """
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    case.backend.wait_for(lambda backend: backend.requests > 1)
+    case.backend.status = 200
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out) == [300, 0, 0]
+    case.complete()
+
+
+def test_a_fixed_seed_in_every_worker(case: Case) -> None:
+    case.run(
+        """
+        import random
+        random.seed(0)
+        trace = make().trace("t")
+        for k in range(4):
+            if os.fork() == 0:
+                random.seed(0)
+                for n in range(100):
+                    span(trace, f"{k}-{n}"); said(f"{k}-{n}")
+                sys.exit(0)
+        for _ in range(4): os.wait()
+        """
+    )
+    if case.names != case.produced:
+        case.recover()
+    case.complete()
+
+
+def test_no_spool_and_a_dead_backend_is_reported(case: Case) -> None:
+    out = case.run(
+        """
+        tracer = make()
+        trace = tracer.trace("t")
+        for n in range(50):
+            span(trace, f"s{n}")
+        report = tracer.shutdown(0.2)
+        print(json.dumps([report.delivered, report.dropped, report.spooled, report.pending]))
+        """,
+        BACKEND="http://127.0.0.1:9",
+        ENDSPAN_SPOOL="0",
+    )
+    assert json.loads(out) == [0, 50, 0, 0]
+
+
+def test_gevent(case: Case) -> None:
+    pytest.importorskip("gevent")
+    case.run(
+        """
+        from gevent import monkey; monkey.patch_all()
+        import gevent
+        tracer = make()
+        trace = tracer.trace("t")
+        def work(k):
+            with trace.span(f"{k}") as outer:
+                gevent.sleep(0)
+                assert endspan.current_span() is outer
+                span(trace, f"{k}-inner")
+            said(f"{k}", f"{k}-inner")
+        gevent.joinall([gevent.spawn(work, k) for k in range(20)], raise_error=True)
+        """
+    )
+    case.complete()
+    parents = {item["name"]: item.get("parent_id") for item in case.backend.sgp}
+    ids = {item["name"]: item["id"] for item in case.backend.sgp}
+    assert all(parents[f"{k}-inner"] == ids[f"{k}"] for k in range(20))
+
+
+def test_sub_interpreters_are_refused_clearly(case: Case) -> None:
+    module = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    pytest.importorskip(module)
+    out = case.run(
+        f"""
+        import {module} as interpreters
+        other = interpreters.create()
+        program = '''
+try:
+    import endspan
+except ImportError as error:
+    print("refused:", error, flush=True)
+'''
+        interpreters.run_string(other, "import sys; sys.path[:] = " + repr(sys.path))
+        interpreters.run_string(other, program)
+        """
+    )
+    assert "refused:" in out and "interpreter" in out
+
+
+def test_import_starts_nothing(case: Case) -> None:
+    out = case.run(
+        """
+        import subprocess
+        print(threading.active_count(), len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1)
+        """
+    )
+    assert out.split() == ["1", "1"]
+    assert not (case.directory / "spool").exists()
+    assert endspan.__version__
