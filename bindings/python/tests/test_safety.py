@@ -432,18 +432,13 @@ def test_gevent(case: Case) -> None:
 def test_sub_interpreters_are_refused_clearly(case: Case) -> None:
     module = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
     pytest.importorskip(module)
+    inner = "try:\n import endspan\nexcept ImportError as error:\n print('refused:', error, flush=True)"
     out = case.run(
         f"""
         import {module} as interpreters
         other = interpreters.create()
-        program = '''
-try:
-    import endspan
-except ImportError as error:
-    print("refused:", error, flush=True)
-'''
         interpreters.run_string(other, "import sys; sys.path[:] = " + repr(sys.path))
-        interpreters.run_string(other, program)
+        interpreters.run_string(other, {inner!r})
         """
     )
     assert "refused:" in out and "interpreter" in out

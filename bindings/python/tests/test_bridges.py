@@ -1,0 +1,153 @@
+"""The bridges: scale-gp-beta's tracing, OpenTelemetry, the OpenAI Agents SDK."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from backend import Backend
+
+import endspan
+
+
+@pytest.fixture
+def scale_gp(backend: Backend) -> Iterator[Any]:
+    tracing = pytest.importorskip("scale_gp_beta.lib.tracing")
+    import scale_gp_beta
+
+    import endspan.scale_gp
+
+    endspan.scale_gp.install(linger_ms=1)
+    tracing.trace_queue_manager._global_tracing_queue_manager = None
+    client = scale_gp_beta.SGPClient(api_key="key", account_id="account", base_url=backend.url)
+    tracing.init(client)
+    yield tracing
+    endspan.scale_gp.uninstall(5)
+    tracing.trace_queue_manager._global_tracing_queue_manager.shutdown(5)
+    tracing.trace_queue_manager._global_tracing_queue_manager = None
+
+
+def test_scale_gp_traces_and_spans(scale_gp: Any, backend: Backend) -> None:
+    with scale_gp.create_trace("workflow", metadata={"m": 1}) as trace:
+        with scale_gp.create_span("step", span_type="COMPLETION", input={"a": 1}) as span:
+            span.output = {"b": 2}
+        with pytest.raises(ValueError):
+            with scale_gp.create_span("broken"):
+                raise ValueError("boom")
+    scale_gp.flush_queue()
+    items = {item["name"]: item for item in backend.sgp}
+    assert set(items) == {"workflow", "step", "broken"} and len(backend.sgp) == 3
+    assert items["step"]["parent_id"] == items["workflow"]["id"] == trace.root_span.span_id
+    assert items["step"]["output"] == {"b": 2} and items["step"]["type"] == "COMPLETION"
+    assert items["step"]["start_timestamp"] and items["step"]["end_timestamp"]
+    assert items["broken"]["status"] == "ERROR"
+    assert items["broken"]["metadata"]["error_message"] == "boom"
+    assert items["workflow"]["metadata"]["m"] == 1
+    assert backend.headers[0]["x-api-key"] == "key"
+    (tracer,) = endspan.scale_gp.tracers()
+    assert tracer.flush(1).delivered == 3
+
+
+def test_d24_a_bad_payload_hurts_no_other(scale_gp: Any, backend: Backend) -> None:
+    with scale_gp.create_trace("workflow"):
+        with scale_gp.create_span("bad", input={"nan": float("nan"), "lock": __import__("threading").Lock()}):
+            pass
+        for number in range(20):
+            with scale_gp.create_span(f"s{number}"):
+                pass
+    scale_gp.flush_queue()
+    assert len(backend.sgp) == 22
+
+
+def test_scale_gp_uninstall(scale_gp: Any) -> None:
+    manager = scale_gp.trace_queue_manager.TraceQueueManager
+    patched = dict(vars(manager))
+    endspan.scale_gp.uninstall(1)
+    assert dict(vars(manager)) != patched
+    assert vars(manager)["enqueue"].__module__.startswith("scale_gp_beta")
+
+
+def test_scale_gp_export_functions_of_the_program_are_left_alone(scale_gp: Any, backend: Backend) -> None:
+    exported: list[Any] = []
+    manager = scale_gp.trace_queue_manager.TraceQueueManager(
+        client=scale_gp.trace_queue_manager._global_tracing_queue_manager.client,
+        export_fn=exported.append,
+        worker_enabled=False,
+    )
+    with scale_gp.create_trace("workflow", queue_manager=manager):
+        pass
+    manager.flush_queue()
+    assert exported and backend.sgp == []
+
+
+def test_opentelemetry(backend: Backend) -> None:
+    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    from opentelemetry import trace as api
+
+    import endspan.opentelemetry
+
+    tracer = endspan.Tracer([endspan.SGPExporter("key", "account", backend.url)], linger_ms=1, spool=False)
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(endspan.opentelemetry.EndspanSpanProcessor(tracer))
+    otel = provider.get_tracer("scope")
+    with otel.start_as_current_span("agent", attributes={"gen_ai.operation.name": "invoke_agent"}) as agent:
+        messages = '[{"role":"user"}]'
+        with otel.start_as_current_span("chat", attributes={"gen_ai.operation.name": "chat"}) as chat:
+            chat.set_attribute("gen_ai.input.messages", messages)
+            chat.set_attribute("gen_ai.usage.input_tokens", 3)
+            chat.set_attribute("tags", ["a", "b"])
+            chat.add_event("first token", {"n": 1})
+        with pytest.raises(ValueError):
+            with otel.start_as_current_span("tool"):
+                raise ValueError("boom")
+    exporter = endspan.opentelemetry.EndspanSpanExporter(tracer)
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    assert exporter.export([]) is SpanExportResult.SUCCESS
+    assert provider.force_flush()
+    items = {item["name"]: item for item in backend.sgp}
+    assert len(items) == 3
+    context = agent.get_span_context()
+    assert items["agent"]["id"] == api.format_span_id(context.span_id)
+    assert items["agent"]["trace_id"] == api.format_trace_id(context.trace_id)
+    assert items["chat"]["parent_id"] == items["agent"]["id"]
+    assert items["chat"]["type"] == "COMPLETION" and items["agent"]["type"] == "AGENT_WORKFLOW"
+    assert items["chat"]["input"] == {"items": [{"role": "user"}]}
+    assert items["chat"]["metadata"]["gen_ai.usage.input_tokens"] == 3
+    assert items["chat"]["metadata"]["tags"] == ["a", "b"]
+    assert items["chat"]["metadata"]["events"][0]["name"] == "first token"
+    assert items["tool"]["status"] == "ERROR"
+    assert items["tool"]["metadata"]["__error__"] == {"type": "ValueError", "message": "boom"}
+    provider.shutdown()
+
+
+def test_openai_agents(backend: Backend) -> None:
+    os.environ.setdefault("OPENAI_API_KEY", "unused")
+    agents = pytest.importorskip("agents")
+    import endspan.openai_agents
+
+    tracer = endspan.Tracer([endspan.SGPExporter("key", "account", backend.url)], linger_ms=1, spool=False)
+    processor = endspan.openai_agents.EndspanTraceProcessor(tracer)
+    agents.set_trace_processors([processor])
+    try:
+        with agents.trace("workflow", group_id="g", metadata={"m": 1}) as trace:
+            with agents.agent_span("an agent", tools=["search"]) as agent:
+                with agents.function_span("search", input="query") as tool:
+                    tool.span_data.output = "found"
+                with agents.generation_span(input=[{"role": "user"}], model="m-1") as generation:
+                    generation.span_data.output = [{"role": "assistant"}]
+                    generation.set_error({"message": "boom", "data": {"code": 1}})
+    finally:
+        agents.set_trace_processors([])
+    processor.force_flush()
+    items = {item["name"]: item for item in backend.sgp}
+    assert set(items) == {"workflow", "an agent", "search", "generation"}
+    assert {item["trace_id"] for item in backend.sgp} == {trace.trace_id}
+    assert items["an agent"]["parent_id"] == items["workflow"]["id"]
+    assert items["search"]["parent_id"] == agent.span_id == items["an agent"]["id"]
+    assert items["workflow"]["group_id"] == "g" and items["workflow"]["metadata"]["m"] == 1
+    assert items["generation"]["status"] == "ERROR" and items["generation"]["type"] == "COMPLETION"
+    assert items["generation"]["metadata"]["model"] == "m-1"
+    tracer.shutdown(5)
