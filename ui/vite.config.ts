@@ -12,6 +12,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     reportCompressedSize: false,
+    license: { fileName: "licenses.md" },
   },
   server: { proxy: { "/api": server, "/openapi.json": server } },
   test: {

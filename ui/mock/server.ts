@@ -30,6 +30,7 @@ const TYPES: Record<string, string> = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".md": "text/plain; charset=utf-8",
 };
 
 export class MockServer {
@@ -142,7 +143,7 @@ export class MockServer {
         if (status === "error" && summary.error_count === 0) return false;
         if (status === "running" && summary.open_count === 0) return false;
         if (status === "ok" && (summary.error_count > 0 || summary.open_count > 0)) return false;
-        if (agent && summary.agent !== agent) return false;
+        if (agent && summary.agent_name !== agent) return false;
         if (name && !summary.name.toLowerCase().includes(name)) return false;
         if (since && summary.start_time < since) return false;
         if (minTokens && summary.input_tokens + summary.output_tokens < minTokens) return false;
@@ -293,7 +294,7 @@ function summarise(spans: MockSpan[]) {
     account: root.account,
     trace_id: root.trace_id,
     name: root.name,
-    agent: metadata?.agent_name ?? null,
+    agent_name: metadata?.agent_name ?? null,
     start_time: iso(start),
     end_time: end === null ? null : iso(end),
     duration: end === null ? null : end - start,
@@ -335,7 +336,8 @@ function columns(spans: MockSpan[], position: number): unknown {
   return {
     trace_id: spans[0]!.trace_id,
     account: spans[0]!.account,
-    position: String(position),
+    other_accounts: [],
+    position,
     base_unix_micros: base,
     columns: {
       id: spans.map((span) => span.id),

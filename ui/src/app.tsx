@@ -161,6 +161,11 @@ function Help() {
       <p class="muted">
         Every view has its own address: copy it from the address bar, or with <kbd>c</kbd> in a trace.
       </p>
+      <p class="muted">
+        <a href="/licenses.md" target="_blank" rel="noreferrer">
+          Licences of what this page is made of
+        </a>
+      </p>
     </Dialog>
   );
 }

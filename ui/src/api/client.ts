@@ -41,7 +41,7 @@ function toSummary(answer: TraceSummaryAnswer): TraceSummary {
     account: answer.account,
     traceId: answer.trace_id,
     name: answer.name,
-    agent: answer.agent ?? null,
+    agent: answer.agent_name ?? null,
     start: parseMoment(answer.start_time),
     end: parseMoment(answer.end_time),
     spanCount: answer.span_count,
@@ -154,7 +154,7 @@ export function fromColumns(answer: ColumnsAnswer): TraceStructure {
     account: answer.account,
     base: answer.base_unix_micros,
     rows,
-    position: answer.position ?? null,
+    position: String(answer.position),
     omitted: 0,
   };
 }

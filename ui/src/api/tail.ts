@@ -10,6 +10,9 @@ export interface TailEvent {
   data: string;
 }
 
+/** The type of an event that carries nothing but the place to go on from. No server sends a type like it. */
+const POSITION = "\u0000position";
+
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 8000;
 /** The server sends a comment at least this often; a stream that is silent for longer is dead. */
@@ -54,7 +57,7 @@ export function follow(options: {
         wait = FIRST_WAIT_MS;
         for await (const event of readEvents(response.body!, heard)) {
           if (event.id !== "") position = event.id;
-          options.onEvent(event);
+          if (event.type !== POSITION) options.onEvent(event);
         }
       } catch {
         // Broken or refused: said by `state`, tried again below.
@@ -81,6 +84,7 @@ export async function* readEvents(
   const decoder = new TextDecoder();
   let rest = "";
   let id = "";
+  let told = "";
   let type = "";
   let data: string[] = [];
   try {
@@ -96,6 +100,9 @@ export async function* readEvents(
       for (const line of lines) {
         if (line === "") {
           if (data.length > 0) yield { id, type: type || "message", data: data.join("\n") };
+          // An id alone moves the place to go on from, without news.
+          else if (id !== told) yield { id, type: POSITION, data: "" };
+          told = id;
           type = "";
           data = [];
           continue;

@@ -28,6 +28,14 @@ describe("event stream", () => {
       expect(await events([text.slice(0, at), text.slice(at)])).toEqual(expected);
   });
 
+  it("moves on by an id without news", async () => {
+    const list = await events([": alive\nid: 41\n\n", "data: x\n\n"]);
+    expect(list.map((event) => [event.id, event.data])).toEqual([
+      ["41", ""],
+      ["41", "x"],
+    ]);
+  });
+
   it("joins characters that were cut in two", async () => {
     const bytes = new TextEncoder().encode("data: ä\n\n");
     const stream = new ReadableStream<Uint8Array>({

@@ -69,6 +69,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/compare", get(page))
         .route("/health", get(page))
         .route("/icon.svg", get(asset))
+        .route("/licenses.md", get(asset))
         .route("/assets/{name}", get(asset))
 }
 
@@ -150,6 +151,7 @@ fn content_type(name: &str) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
+        Some("md") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }
