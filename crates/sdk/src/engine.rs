@@ -17,6 +17,10 @@ use slab::Slab;
 /// Records that a lane holds in its own queues; more wait outside it, at a few bytes each.
 const LANE_WINDOW: u64 = 16 * 1024;
 
+/// The mark of a start whose span has ended: its end was in the log. No destination has this bit. Without it, a start
+/// that some destination had not resolved when its process died could not be told from that of an open span.
+pub const ENDED: u32 = 1 << 31;
+
 /// A record as the log knows it.
 pub trait RecordHandle: Clone {
     /// Notes in the log that the destinations behind these bits are done with the record.
@@ -104,7 +108,7 @@ pub struct Engine<H> {
 }
 
 impl<H: RecordHandle> Engine<H> {
-    /// Makes an engine over lanes, at most 32.
+    /// Makes an engine over lanes, at most 31.
     pub fn new(lanes: Vec<Lane>) -> Self {
         let bits_of = |wants: fn(&Lane) -> bool| {
             lanes.iter().enumerate().fold(0, |bits, (index, lane)| bits | u32::from(wants(lane)) << index)
@@ -213,7 +217,7 @@ impl<H: RecordHandle> Engine<H> {
                     // Started twice: the first start is the one kept for the case of a crash.
                     Some(open) => {
                         tracked.maybe_stored |= open.sent;
-                        tracked.handle.resolve(without_starts);
+                        tracked.handle.resolve(without_starts | ENDED);
                         self.track(tracked);
                     }
                     None => {
@@ -277,7 +281,7 @@ impl<H: RecordHandle> Engine<H> {
     fn close(&mut self, record: u64) {
         let Some(tracked) = self.records.get_mut(record) else { return };
         tracked.is_open = false;
-        tracked.handle.resolve(tracked.withheld);
+        tracked.handle.resolve(tracked.withheld | ENDED);
         if tracked.pending == 0 {
             self.records.remove(record);
         }

@@ -23,7 +23,7 @@ pub(super) struct History {
     pub(super) attempts: u32,
     /// Answers of the class "the server failed" while the server succeeded on others.
     suspect_failures: u32,
-    /// The lane's successes when this batch first failed.
+    /// The lane's successes when this batch last failed.
     successes_at_failure: Option<u64>,
 }
 
@@ -38,8 +38,10 @@ pub(super) enum Suspicion {
 impl History {
     /// Records one more failure of the kind that a single bad span can cause.
     pub(super) fn suspect(&mut self, lane_successes: u64, batch_len: usize) -> Suspicion {
-        let first = *self.successes_at_failure.get_or_insert(lane_successes);
-        if lane_successes > first {
+        // Only a success between two failures says anything: a server that fails on everything for a while does not
+        // make this batch look bad.
+        let before = self.successes_at_failure.replace(lane_successes);
+        if before.is_some_and(|before| lane_successes > before) {
             self.suspect_failures += 1;
         }
         let evidence = self.suspect_failures;

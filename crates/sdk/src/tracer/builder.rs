@@ -11,8 +11,8 @@ use crate::lane::{LaneConfig, StartMode};
 use crate::live::Plan;
 use crate::settings::{self, Environment, Variable};
 
-/// Most destinations of one tracer: each has a bit in the log's marks.
-const MAX_EXPORTERS: usize = 32;
+/// Most destinations of one tracer: each has a bit in the log's marks, and one is taken (`engine::ENDED`).
+const MAX_EXPORTERS: usize = 31;
 
 /// Settings of a [`Tracer`]. What is not set comes from the environment, else from the defaults; the reference page
 /// `docs/environment.md` lists both.

@@ -9,7 +9,7 @@ use endspan_spool::{Consumer, Meta, Record};
 
 use super::LogRecord;
 use crate::diagnostics::aloud;
-use crate::engine::RecordHandle as _;
+use crate::engine::{ENDED, RecordHandle as _};
 use crate::error_record;
 use crate::lane::KeyMap;
 use crate::payload::PayloadSource;
@@ -71,8 +71,14 @@ impl Recovery {
         let record = LogRecord::recovered(record, bits);
         let key = record.record().payload().ok().and_then(|payload| record::key_of(&payload));
         match (record.record().kind(), key) {
+            (KIND_START, Some(_)) if record.record().marks() & ENDED != 0 => {
+                record.resolve(u32::MAX);
+                None
+            }
             (KIND_START, Some(key)) => {
-                self.open.insert(key, Open { record, process_id });
+                if let Some(older) = self.open.insert(key, Open { record, process_id }) {
+                    older.record.resolve(u32::MAX);
+                }
                 None
             }
             (KIND_END, Some(key)) => {

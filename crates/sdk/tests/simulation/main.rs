@@ -22,7 +22,7 @@ mod world;
 use world::World;
 
 /// Seeds that once failed.
-const REGRESSIONS: &[u64] = &[0];
+const REGRESSIONS: &[u64] = &[2818, 15_360];
 
 fn run(seed: u64, told: bool) {
     let outcome = std::panic::catch_unwind(|| World::new(seed, told).run());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use endspan::engine::{Engine, Order, RecordFacts};
+use endspan::engine::{ENDED, Engine, Order, RecordFacts};
 use endspan::lane::{
     Dispatch, Health, Lane, LaneConfig, Outcome, Phase, RequestId, Resolution, SpanKey, StartMode,
 };
@@ -269,8 +269,13 @@ impl World {
         let mut ends = Vec::new();
         for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.marks & all != all) {
             match entry.phase {
+                Phase::Start if entry.marks & ENDED != 0 => {
+                    self.log.borrow_mut().entries[index].marks = u32::MAX;
+                }
                 Phase::Start => {
-                    open.insert(entry.span, index);
+                    if let Some(older) = open.insert(entry.span, index) {
+                        self.log.borrow_mut().entries[older].marks = u32::MAX;
+                    }
                 }
                 Phase::End => {
                     if let Some(start) = open.remove(&entry.span) {
@@ -284,6 +289,7 @@ impl World {
             self.ingest(index, true);
         }
         for (span, start) in open {
+            assert!(self.open.contains(&span), "span {span} had ended, and was taken for open");
             self.append(span, Phase::End);
             self.log.borrow_mut().entries[start].marks = u32::MAX;
         }
