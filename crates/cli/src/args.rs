@@ -59,6 +59,9 @@ pub(crate) struct ServeArguments {
         value_parser = parse_listen
     )]
     pub(crate) listen: SocketAddr,
+    /// Address and port to take OTLP over gRPC on, for example 127.0.0.1:4317 [default: none]
+    #[arg(long, env = "ENDSPAN_OTLP_GRPC", value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) otlp_grpc: Option<SocketAddr>,
     /// Directory that keeps the spans [default: a directory of this user's]
     #[arg(long, env = "ENDSPAN_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,

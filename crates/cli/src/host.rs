@@ -1,7 +1,6 @@
 //! A span server in this process: where it keeps spans, where it listens, when it stops.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +21,8 @@ impl Host {
     pub(crate) async fn start(arguments: &ServeArguments, data: &Path) -> Result<Self, CliError> {
         refuse_strangers(arguments)?;
         let store = EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))?;
-        let config = Config { listen: arguments.listen, ..Config::default() };
+        let config =
+            Config { listen: arguments.listen, grpc_listen: arguments.otlp_grpc, ..Config::default() };
         let server = Server::bind(config, Arc::new(store)).await.map_err(|error| {
             let cannot = CliError::new(Exit::Local, error.to_string());
             match error.source.kind() {
@@ -42,10 +42,12 @@ impl Host {
 
     /// Returns the line that says what is listening where.
     pub(crate) fn banner(&self) -> String {
+        let grpc = self.server.grpc_addr().map(|address| format!(" and {address} (OTLP over gRPC)"));
         format!(
-            "endspan {} listening on {}, data in {}",
+            "endspan {} listening on {}{}, data in {}",
             env!("CARGO_PKG_VERSION"),
             self.url(),
+            grpc.unwrap_or_default(),
             self.data.display()
         )
     }
@@ -67,10 +69,9 @@ fn cannot_open(error: &OpenError) -> CliError {
 
 /// While the server knows no keys, everyone who reaches it may read and write every span.
 fn refuse_strangers(arguments: &ServeArguments) -> Result<(), CliError> {
-    let address: SocketAddr = arguments.listen;
-    if address.ip().is_loopback() || arguments.allow_remote {
-        return Ok(());
-    }
+    let addresses = [Some(arguments.listen), arguments.otlp_grpc];
+    let reachable = addresses.into_iter().flatten().find(|address| !address.ip().is_loopback());
+    let Some(address) = reachable.filter(|_| !arguments.allow_remote) else { return Ok(()) };
     Err(CliError::new(
         Exit::Usage,
         format!("{address} can be reached from other machines, and nothing asks them who they are"),

@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use support::{Served, endspan, transcript};
 
 #[test]
@@ -20,6 +23,25 @@ fn the_first_line_says_what_listens_where() {
     assert!(served.url.starts_with("http://127.0.0.1:"));
     assert_ne!(served.address(), "127.0.0.1:0");
     assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn otlp_over_grpc_gets_a_port_of_its_own_when_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = endspan()
+        .args(["serve", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--data"])
+        .arg(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split_once(" and ").unwrap().1.split_once(" (OTLP over gRPC), data in ").unwrap().0;
+    let answered = std::net::TcpStream::connect(address);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(answered.is_ok(), "{line}");
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Demo {
     /// Keeps agents at work, and prints each trace when it is finished, until ctrl-c.
     async fn run_on(mut self, url: &str, signals: Signals) -> Result<(), CliError> {
         eprintln!("agents are at work; each trace prints when it is finished (ctrl-c ends)");
-        eprintln!("in another terminal: endspan tail --server {url}");
+        eprintln!("in a browser: {url}   in another terminal: endspan tail --server {url}");
         let tracer = Arc::new(tracer_to(url).build());
         let stop = Stop::default();
         let (finished, mut traces) = mpsc::unbounded_channel();
