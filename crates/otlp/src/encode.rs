@@ -1,7 +1,7 @@
 //! Writing model spans as `ExportTraceServiceRequest`s.
 //!
 //! A span that came in as OTLP goes out as it came. Any other span is mapped, see
-//! [`foreign`](crate::foreign) and `docs/otlp-mapping.md`.
+//! `foreign` and `docs/otlp-mapping.md`.
 
 use std::collections::HashMap;
 
