@@ -20,13 +20,13 @@ use pyo3::types::PyBytes;
 /// Encodes an object as a payload would be: its JSON text, and the number of placeholders in it.
 #[pyfunction]
 fn encode_json<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, u64)> {
-    let mut encoder = encode::Encoder::new(py, Vec::with_capacity(1024));
+    let mut encoder = encode::Encoder::new(py, payloads::take_buffer());
     encoder.push(value);
-    if let Some(interrupt) = encoder.interrupt.take() {
-        return Err(interrupt);
-    }
-    let placeholders = encoder.placeholders;
-    Ok((PyBytes::new(py, &encoder.finish()), placeholders))
+    let (placeholders, interrupt) = (encoder.placeholders, encoder.interrupt.take());
+    let buffer = encoder.finish();
+    let text = PyBytes::new(py, &buffer);
+    payloads::keep_buffer(buffer);
+    interrupt.map_or(Ok((text, placeholders)), Err)
 }
 
 /// Makes a new id, a UUID.

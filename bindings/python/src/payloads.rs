@@ -19,7 +19,7 @@ thread_local! {
 
 /// Takes the thread's buffer. Encoding runs code of the program, which may end a span meanwhile: it finds none, and
 /// allocates its own.
-fn take_buffer() -> Vec<u8> {
+pub(crate) fn take_buffer() -> Vec<u8> {
     let mut buffer = BUFFER
         .try_with(|kept| kept.try_borrow_mut().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default())
         .unwrap_or_default();
@@ -27,7 +27,8 @@ fn take_buffer() -> Vec<u8> {
     buffer
 }
 
-fn keep_buffer(buffer: Vec<u8>) {
+/// Keeps a buffer for the thread's next span, unless it has grown large.
+pub(crate) fn keep_buffer(buffer: Vec<u8>) {
     if buffer.capacity() <= KEPT_BYTES {
         // A thread that is ending has no buffer any more.
         let _ = BUFFER.try_with(|kept| kept.try_borrow_mut().map(|mut kept| *kept = buffer));

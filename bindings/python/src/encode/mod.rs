@@ -331,6 +331,8 @@ impl<'py> Encoder<'py> {
             return Ok(());
         }
         self.out.push(b'{');
+        // What is written of a member at least.
+        self.out.reserve(64);
         let mut position: ffi::Py_ssize_t = 0;
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         let mut first = true;
@@ -374,6 +376,12 @@ impl<'py> Encoder<'py> {
             }
             if kind == &raw mut ffi::PyLong_Type {
                 return self.write_int(value);
+            }
+            if kind == &raw mut ffi::PyFloat_Type
+                || kind == &raw mut ffi::PyBool_Type
+                || value == ffi::Py_None()
+            {
+                return self.write(value);
             }
             let held: Bound<'_, PyAny> = Bound::from_borrowed_ptr(self.py, value);
             self.write(held.as_ptr())

@@ -1,8 +1,5 @@
 //! JSON strings.
 
-/// Bytes looked at together: one loop that the compiler turns into vector instructions.
-const CHUNK: usize = 32;
-
 /// Says of each byte whether it must be escaped.
 const ESCAPED: [bool; 256] = {
     let mut table = [false; 256];
@@ -20,46 +17,73 @@ const ESCAPED: [bool; 256] = {
 pub(super) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let (chunks, rest) = text.as_chunks::<CHUNK>();
-    for chunk in chunks {
-        let mut special = false;
-        for byte in chunk {
-            special |= (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-        }
-        if special {
-            push_escaped(out, chunk);
-        } else {
-            out.extend_from_slice(chunk);
-        }
+    let mut rest = text;
+    loop {
+        let (plain, special) = rest.split_at(plain_bytes(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = special.split_first() else { break };
+        push_escape(out, *byte);
+        rest = after;
     }
-    push_escaped(out, rest);
     out.push(b'"');
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    let mut plain = 0;
-    for (index, byte) in text.iter().enumerate() {
-        if !ESCAPED[usize::from(*byte)] {
-            continue;
-        }
-        out.extend_from_slice(&text[plain..index]);
-        plain = index + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x8 => out.extend_from_slice(b"\\b"),
-            0xc => out.extend_from_slice(b"\\f"),
-            control => {
-                let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[digit(control >> 4), digit(control & 15)]);
-            }
+/// Returns the number of bytes before the first that must be escaped.
+#[cfg(target_arch = "x86_64")]
+fn plain_bytes(text: &[u8]) -> usize {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
+    let (chunks, rest) = text.as_chunks::<16>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        // SAFETY: SSE2 is part of x86-64; the load is of 16 bytes, aligned or not.
+        let found = unsafe {
+            let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+            let last_control = _mm_set1_epi8(0x1F);
+            // A byte is a control character if the larger of it and 0x1F is 0x1F.
+            let control = _mm_cmpeq_epi8(_mm_max_epu8(bytes, last_control), last_control);
+            let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+            let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+            _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)))
+        };
+        if found != 0 {
+            return index * 16 + found.trailing_zeros() as usize;
         }
     }
-    out.extend_from_slice(&text[plain..]);
+    chunks.len() * 16 + plain_bytes_one_by_one(rest)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn plain_bytes(text: &[u8]) -> usize {
+    let (chunks, rest) = text.as_chunks::<32>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        // One loop that the compiler turns into vector instructions.
+        let special = chunk.iter().fold(false, |special, byte| special | ESCAPED[usize::from(*byte)]);
+        if special {
+            return index * 32 + plain_bytes_one_by_one(chunk);
+        }
+    }
+    chunks.len() * 32 + plain_bytes_one_by_one(rest)
+}
+
+fn plain_bytes_one_by_one(text: &[u8]) -> usize {
+    text.iter().position(|byte| ESCAPED[usize::from(*byte)]).unwrap_or(text.len())
+}
+
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x8 => out.extend_from_slice(b"\\b"),
+        0xc => out.extend_from_slice(b"\\f"),
+        control => {
+            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(control >> 4), digit(control & 15)]);
+        }
+    }
 }
 
 /// Replaces the three bytes of each lone surrogate (`ED A0..BF xx`) by those of U+FFFD.

@@ -1,0 +1,225 @@
+"""What a span costs its caller, and how fast spans arrive: each tracer in processes of its own, same payloads.
+
+    python bench/python/spans.py [--variants endspan,otel] [--payloads small,medium,large] [--runs 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from payloads import SIZES, pair
+
+VARIANTS = ["endspan", "endspan-memory", "dropin", "agentex", "otel"]
+BURST = {"small": 20_000, "medium": 5_000, "large": 1_000}
+HOT = 1_000
+
+# A span of a variant: coroutine of one whole span, and what to call when all are made.
+Variant = tuple[Callable[[Any, Any], Any], Callable[[], Any]]
+
+
+def serve() -> None:
+    """The backend: answers 200 to everything, and counts spans by a word that each has once."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=64)
+    print(server.getsockname()[1], flush=True)
+
+    def connection(client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reader = client.makefile("rb", buffering=1 << 20)
+        answer = b'{"items":[]}'
+        while line := reader.readline():
+            length = 0
+            while (header := reader.readline()) not in (b"\r\n", b""):
+                if header.lower().startswith(b"content-length:"):
+                    length = int(header.split(b":")[1])
+            reader.read(length)
+            kind = b"application/x-protobuf" if b"/v1/traces" in line else b"application/json"
+            body = b"" if b"/v1/traces" in line else answer
+            client.sendall(
+                b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (kind, len(body), body)
+            )
+
+    while True:
+        client, _ = server.accept()
+        threading.Thread(target=connection, args=(client,), daemon=True).start()
+
+
+def make(variant: str, url: str) -> Variant:
+    if variant.startswith("endspan"):
+        import endspan
+
+        tracer = endspan.Tracer(
+            [endspan.SGPExporter("key", "account", url)], spool=variant == "endspan", max_queue_size=0
+        )
+        trace = tracer.trace("trace-1")
+
+        async def one(given: Any, gave: Any) -> None:
+            with trace.span("step", input=given) as span:
+                span.output = gave
+
+        def done() -> None:
+            report = tracer.flush(60)
+            assert report.is_complete, str(report)
+
+        return one, done
+    if variant in ("dropin", "agentex"):
+        os.environ.update(AGENT_NAME="bench", ACP_URL="http://127.0.0.1:9", LITELLM_LOCAL_MODEL_COST_MAP="True")
+        os.environ["AGENTEX_TRACING_METRICS"] = "0"
+        from agentex.lib.core.tracing import AsyncTracer, shutdown_default_span_queue
+        from agentex.lib.core.tracing.tracing_processor_manager import add_tracing_processor_config
+        from agentex.lib.types.tracing import SGPTracingProcessorConfig
+
+        if variant == "dropin":
+            import endspan.agentex
+
+            endspan.agentex.install()
+        config = SGPTracingProcessorConfig(sgp_api_key="key", sgp_account_id="account", sgp_base_url=url)
+        add_tracing_processor_config(config)
+        tracer_of_agentex = AsyncTracer(None)  # type: ignore[arg-type]
+
+        async def one_of_agentex(given: Any, gave: Any) -> None:
+            trace = tracer_of_agentex.trace("trace-1")
+            span = await trace.start_span("step", input=given)
+            span.output = gave
+            await trace.end_span(span)
+
+        return one_of_agentex, lambda: shutdown_default_span_queue(60)
+    if variant == "otel":
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider = TracerProvider()
+        exporter = OTLPSpanExporter(endpoint=f"{url}/v1/traces")
+        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=200_000))
+        otel = provider.get_tracer("bench")
+
+        async def one_of_otel(given: Any, gave: Any) -> None:
+            with otel.start_as_current_span("step", attributes={"input.value": json.dumps(given)}) as span:
+                span.set_attribute("output.value", json.dumps(gave))
+
+        return one_of_otel, lambda: provider.force_flush(60_000)
+    raise SystemExit(f"no variant {variant}")
+
+
+async def hot(one: Any, payload: str) -> dict[str, float]:
+    given, gave = pair(payload)
+    costs: list[float] = []
+    stalls: list[float] = []
+    running = True
+
+    async def ticker() -> None:
+        last = time.perf_counter()
+        while running:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            stalls.append(now - last - 0.001)
+            last = now
+
+    task = asyncio.create_task(ticker())
+    for _ in range(50):
+        await one(given, gave)
+    await asyncio.sleep(0.5)
+    stalls.clear()
+    for _ in range(HOT):
+        begun = time.perf_counter_ns()
+        await one(given, gave)
+        costs.append((time.perf_counter_ns() - begun) / 1000)
+        await asyncio.sleep(0.005)
+    running = False
+    await task
+    costs.sort()
+    return {"median": costs[HOT // 2], "p99": costs[HOT * 99 // 100], "stall": max(stalls) * 1000}
+
+
+async def burst(one: Any, done: Any, payload: str) -> dict[str, float]:
+    given, gave = pair(payload)
+    count = BURST[payload]
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    begun = time.perf_counter()
+    for number in range(count):
+        await one(given, gave)
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    waiting = done()
+    if asyncio.iscoroutine(waiting):
+        await waiting
+    took = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"rate": count / took, "cpu": cpu / count * 1000}
+
+
+def child(variant: str, case: str, payload: str, url: str) -> None:
+    one, done = make(variant, url)
+    if case == "hot":
+        result = asyncio.run(hot(one, payload))
+    else:
+        result = asyncio.run(burst(one, done, payload))
+    print("RESULT " + json.dumps(result), flush=True)
+    os._exit(0)
+
+
+def run(variant: str, case: str, payload: str, url: str) -> dict[str, float] | None:
+    with tempfile.TemporaryDirectory() as spool:
+        command = [sys.executable, __file__, "--child", variant, case, payload, url]
+        environment = {**os.environ, "ENDSPAN_SPOOL_DIR": spool}
+        process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    for line in process.stdout.splitlines():
+        if line.startswith("RESULT "):
+            return dict(json.loads(line[7:]))
+    print(f"{variant} {case} {payload}: {process.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--payloads", default=",".join(SIZES))
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--child", nargs=4)
+    parser.add_argument("--serve", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve()
+    if arguments.child:
+        child(*arguments.child)
+    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+    print("| variant | payload | span median µs | p99 µs | longest stall ms | spans/s | CPU s per 1,000 |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    try:
+        for payload in arguments.payloads.split(","):
+            results: dict[str, dict[str, list[float]]] = {}
+            # In turn, so that a noisy minute hits all of them.
+            for _ in range(arguments.runs):
+                for variant in arguments.variants.split(","):
+                    for case in ("hot", "burst"):
+                        for key, value in (run(variant, case, payload, url) or {}).items():
+                            results.setdefault(variant, {}).setdefault(key, []).append(value)
+            for variant, values in results.items():
+                median = {key: statistics.median(of) for key, of in values.items()}
+                print(
+                    f"| {variant} | {payload} | {median.get('median', 0):,.1f} | {median.get('p99', 0):,.1f} "
+                    f"| {median.get('stall', 0):,.1f} | {median.get('rate', 0):,.0f} | {median.get('cpu', 0):.4f} |",
+                    flush=True,
+                )
+    finally:
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main()
