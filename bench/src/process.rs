@@ -63,6 +63,20 @@ impl ServerProcess {
         directory_bytes(&self.data)
     }
 
+    /// Waits until the data directory has stopped changing for five seconds, at most 30 s, and returns its bytes.
+    pub fn disk_bytes_at_rest(&self) -> u64 {
+        let begin = Instant::now();
+        let (mut bytes, mut since) = (self.disk_bytes(), Instant::now());
+        while since.elapsed() < Duration::from_secs(5) && begin.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = self.disk_bytes();
+            if now != bytes {
+                (bytes, since) = (now, Instant::now());
+            }
+        }
+        bytes
+    }
+
     /// Asks for a graceful stop and waits for it.
     pub fn stop(mut self) -> Result<()> {
         // SAFETY: signals a child that this value owns and has not reaped.
