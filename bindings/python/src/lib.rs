@@ -14,6 +14,8 @@ mod report;
 mod span;
 mod tracer;
 
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -41,9 +43,20 @@ fn interpreter_ends() {
     host_log::end();
 }
 
+/// Refuses other interpreters than the main one. PyO3 does so itself from CPython 3.12 on.
+fn refuse_sub_interpreters() -> PyResult<()> {
+    // SAFETY: the GIL is held, so that there is a current interpreter. The main one has the id 0.
+    let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if id == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err("module endspan._native does not support loading in subinterpreters"))
+}
+
 /// The native half of endspan.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    refuse_sub_interpreters()?;
     host_log::begin();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("UNENCODABLE", endspan::UNENCODABLE)?;

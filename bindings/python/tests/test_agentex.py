@@ -382,22 +382,24 @@ def test_row_126_many_loops_and_threads(backend: Backend) -> None:
     MANAGER.async_processors.append(recorder)
     trace = AsyncTracer(None).trace("t")
 
-    async def main(name: str) -> None:
+    async def main(name: str, ends: int) -> None:
         async with trace.span(name):
             pass
-        for _ in range(200):
-            if len(recorder.events) % 2 == 0 and recorder.events:
+        # Processors of the program run on its loop, as long as that lives.
+        for _ in range(1000):
+            if sum(event == "end" for event, _ in recorder.events) == ends:
                 break
             await asyncio.sleep(0.01)
 
     for number in range(3):
-        asyncio.run(main(f"loop {number}"))
-    thread = threading.Thread(target=lambda: asyncio.run(main("thread")))
+        asyncio.run(main(f"loop {number}", number + 1))
+    thread = threading.Thread(target=lambda: asyncio.run(main("thread", 4)))
     thread.start()
     thread.join()
     # Without any loop.
     recorder.seen.clear()
-    trace._span_queue.enqueue(SpanEventType.END, Trace([], None, "t").start_span("no loop"), trace.processors)
+    alone = Trace([], None, "t").start_span("no loop")  # type: ignore[arg-type]
+    trace._span_queue.enqueue(SpanEventType.END, alone, trace.processors)
     assert recorder.seen.wait(10)
     flush()
     assert len(backend.sgp) == 5
