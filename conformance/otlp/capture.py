@@ -7,7 +7,7 @@
 Every scenario is a small program under one instrumentation. It runs in its own process against scripted
 models on loopback and exports to a collector on loopback. The bodies it sends are stored as they came, one
 after the other (an OTLP request is a protobuf message of one repeated field, so that concatenated requests are one
-request), in ``fixtures/otlp/<scenario>.pb``; only the folders in stack traces are cut off. ``manifest.json``
+request), in ``fixtures/otlp/<scenario>.pb``; only the folders of files are cut off. ``manifest.json``
 beside them names the package versions. Packages of yesterday need an environment of their own:
 ``requirements-yesterday.txt`` and the scenarios whose names end in a version.
 The Vercel AI SDK is captured by ``vercel/capture.mjs``, which sends JSON.
@@ -22,6 +22,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -33,24 +34,32 @@ FIXTURES = HERE.parent.parent / "fixtures" / "otlp"
 TIMEOUT_SECONDS = 120
 
 
-def capture(name: str, models: scripted_models.Loopback) -> bytes:
-    """Runs a scenario in a process of its own; returns the bodies that it sent."""
-    collector = scripted_models.collector()
+def run_scenario(name: str, models_url: str, collector_url: str) -> None:
+    """Runs a scenario in a process of its own."""
     environment = {
         key: value
         for key, value in os.environ.items()
         if not key.upper().startswith("OTEL_") and key.lower() not in ("http_proxy", "https_proxy", "all_proxy")
     }
     environment |= {
-        "CAPTURE_MODELS": models.url,
-        "CAPTURE_COLLECTOR": collector.url,
+        "CAPTURE_MODELS": models_url,
+        "CAPTURE_COLLECTOR": collector_url,
         "OPENAI_API_KEY": "none",
         "NO_PROXY": "127.0.0.1",
-        "OPENAI_AGENTS_DISABLE_TRACING": "0",
         "LANGFUSE_TRACING_ENVIRONMENT": "capture",
     }
     code = f"from scenarios.programs import SCENARIOS; SCENARIOS[{name!r}][0]()"
-    subprocess.run([sys.executable, "-c", code], cwd=HERE, env=environment, check=True, timeout=TIMEOUT_SECONDS)
+    with tempfile.TemporaryDirectory() as directory:
+        # Some write files into the folder that they run in.
+        environment["PYTHONPATH"] = str(HERE)
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, cwd=directory, env=environment, check=True, timeout=TIMEOUT_SECONDS)
+
+
+def capture(name: str, models: scripted_models.Loopback) -> bytes:
+    """Runs a scenario; returns the bodies that it sent, one after the other."""
+    collector = scripted_models.collector()
+    run_scenario(name, models.url, collector.url)
     bodies = [
         exchange.body for exchange in collector.exchanges if exchange.path.partition("?")[0].endswith("/v1/traces")
     ]
@@ -62,11 +71,14 @@ def capture(name: str, models: scripted_models.Loopback) -> bytes:
 
 
 def without_folders(body: bytes) -> bytes:
-    """Returns a request whose stack traces name files without the folders of this machine."""
+    """Returns a request that names files without the folders of this machine."""
     request = ExportTraceServiceRequest.FromString(body)
     for resource_spans in request.resource_spans:
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
+                for attribute in span.attributes:
+                    if attribute.key in ("code.filepath", "code.file.path"):
+                        attribute.value.string_value = pathlib.PurePath(attribute.value.string_value).name
                 for event in span.events:
                     for attribute in event.attributes:
                         text = attribute.value.string_value
