@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { readStructure, toRow } from "../../api/client";
+import { takeStructure, toRow } from "../../api/client";
 import { follow, type Liveness } from "../../api/tail";
 import type { SpanAnswer } from "../../api/wire";
 import type { SpanRow, TraceStructure } from "../../model/span";
@@ -86,8 +86,9 @@ export function useTrace(traceId: string, account: string | null): Loaded {
       unsubscribe = tail.state.subscribe(setLive);
     };
     const read = () => {
-      readStructure(traceId, account, abort.signal).then(
+      takeStructure(traceId, account, abort.signal).then(
         (first) => {
+          if (abort.signal.aborted) return;
           setError(null);
           attach(first);
         },
