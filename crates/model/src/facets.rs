@@ -56,7 +56,7 @@ impl Facets {
     ///
     /// Token counts come from `usage` in the metadata (a turn's aggregate), else from `usage` in the output (one call),
     /// else from the `gen_ai.usage.*` attributes in the metadata (OpenTelemetry). The three are never mixed. Only
-    /// whole numbers from 0 on count.
+    /// whole numbers from 0 to 10^12 count.
     pub fn of(span: &Span) -> Self {
         let mut facets = Self::default();
         let in_output = || usage_of(span.output.as_ref());
@@ -146,9 +146,11 @@ fn usage_of(payload: Option<&Payload>) -> Usage {
     usage
 }
 
-/// Stores keep signed 64-bit numbers.
+/// More than any model reads; a larger number counts something else, and sums of it would overflow.
+const MAX_TOKENS: u64 = 1_000_000_000_000;
+
 fn count(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok().filter(|count| *count <= i64::MAX as u64)
+    std::str::from_utf8(value).ok()?.parse().ok().filter(|count| *count <= MAX_TOKENS)
 }
 
 fn text(value: &[u8]) -> Option<String> {

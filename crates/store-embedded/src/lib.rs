@@ -12,6 +12,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod backfill;
 mod block;
 mod checkpoint;
 mod compact_id;
@@ -27,6 +28,7 @@ mod row;
 mod schema;
 mod shared;
 mod store;
+mod trace_reads;
 mod writer;
 
 pub use error::OpenError;

@@ -1,20 +1,17 @@
 //! The ways out: one function per read of the contract, each in one snapshot.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::collections::HashMap;
 
 use endspan_model::{AccountId, Span, SpanId, TraceId};
-use endspan_store::{
-    Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan, TracePage, TraceQuery,
-    TraceSummary, cursor::TraceCursor,
-};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use endspan_store::{Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
     block::Block,
     compact_id::{CompactId, StoredId},
     error::{EngineError, Result},
     readers::Reading,
-    row::{SPAN_ROW, SpanRow, read_span_row, read_status, timestamp},
+    row::{SPAN_ROW, SpanRow, read_span_row},
     schema::SCHEMA_VERSION,
     shared::short_hash,
 };
@@ -25,7 +22,7 @@ const MERGE_LIMIT: u64 = 200_000;
 
 impl Reading<'_> {
     /// Returns the keys of the account, or of all accounts.
-    fn account_keys(&self, account: Option<&AccountId>) -> Vec<i64> {
+    pub(crate) fn account_keys(&self, account: Option<&AccountId>) -> Vec<i64> {
         let accounts = self.shared.accounts.read();
         match account {
             Some(account) => accounts.key(account).into_iter().collect(),
@@ -33,7 +30,7 @@ impl Reading<'_> {
         }
     }
 
-    fn account(&self, key: i64) -> Result<AccountId> {
+    pub(crate) fn account(&self, key: i64) -> Result<AccountId> {
         let known = self.shared.accounts.read().name(key).cloned();
         if let Some(account) = known {
             return Ok(account);
@@ -48,7 +45,11 @@ impl Reading<'_> {
     }
 
     /// Returns the keys of the traces with this id.
-    fn trace_keys(&self, account: Option<&AccountId>, trace_id: &TraceId) -> Result<Vec<(i64, i64)>> {
+    pub(crate) fn trace_keys(
+        &self,
+        account: Option<&AccountId>,
+        trace_id: &TraceId,
+    ) -> Result<Vec<(i64, i64)>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT trace_key FROM traces INDEXED BY traces_by_hash WHERE trace_hash = ?1 AND account_key = ?2 AND trace_id = ?3",
         )?;
@@ -318,81 +319,6 @@ fn trace_id(connection: &Connection, trace_key: i64) -> Result<TraceId> {
     let id: Option<StoredId> = statement.query_row([trace_key], |row| row.get(0)).optional()?;
     let id = id.ok_or_else(|| EngineError::damaged(format!("trace {trace_key} is not there")))?;
     Ok(TraceId::from(id.0))
-}
-
-pub(crate) fn list_traces(
-    reading: &mut Reading<'_>,
-    account: Option<&AccountId>,
-    query: &TraceQuery,
-) -> Result<TracePage> {
-    let after = query.after.as_deref().map(TraceCursor::decode).transpose()?;
-    let limit = query.limit as usize;
-    let mut statement = reading.connection.prepare_cached(
-        "SELECT t.trace_id, h.name, t.start_micros, t.start_nanos, t.end_micros, t.end_nanos, t.span_count, \
-         t.open_count, t.error_count, h.status, h.parent_id IS NULL \
-         FROM traces t INDEXED BY traces_by_start CROSS JOIN spans h ON h.sequence = t.head \
-         WHERE t.account_key = ?1 AND t.start_micros <= ?3 AND (t.start_micros < ?3 OR t.start_nanos < ?4 \
-         OR (t.start_nanos = ?4 AND (id_text(t.trace_id) > ?5 OR (id_text(t.trace_id) = ?5 AND ?6)))) \
-         ORDER BY t.start_micros DESC, t.start_nanos DESC, id_text(t.trace_id) LIMIT ?2",
-    )?;
-    let mut traces = Vec::new();
-    for account_key in reading.account_keys(account) {
-        let account = reading.account(account_key)?;
-        let (micros, nanos, trace_id, comes_after) = match &after {
-            Some(after) => (
-                after.start_time.unix_micros(),
-                after.start_time.subsec_nanos_below_micro(),
-                after.trace_id.as_str(),
-                account > after.account,
-            ),
-            // Later than every moment there is.
-            None => (i64::MAX, 0, "", false),
-        };
-        let parameters = params![
-            account_key,
-            i64::from(query.limit).saturating_add(1),
-            micros,
-            nanos,
-            trace_id,
-            comes_after
-        ];
-        let summaries = statement.query_and_then(parameters, |row| read_summary(row, &account))?;
-        for summary in summaries {
-            traces.push(summary?);
-        }
-    }
-    traces.sort_by(|left, right| {
-        let key = |trace: &TraceSummary| Reverse(trace.start_time);
-        key(left)
-            .cmp(&key(right))
-            .then_with(|| left.trace_id.cmp(&right.trace_id))
-            .then_with(|| left.account.cmp(&right.account))
-    });
-    let more = traces.len() > limit;
-    traces.truncate(limit);
-    let next = traces.last().filter(|_| more).map(|last| {
-        let (start_time, trace_id, account) = (last.start_time, last.trace_id.clone(), last.account.clone());
-        TraceCursor { start_time, trace_id, account }.encode()
-    });
-    Ok(TracePage { traces, next })
-}
-
-fn read_summary(row: &Row<'_>, account: &AccountId) -> Result<TraceSummary> {
-    let has_root: bool = row.get(10)?;
-    Ok(TraceSummary {
-        account: account.clone(),
-        trace_id: TraceId::from(row.get::<_, StoredId>(0)?.0),
-        name: row.get(1)?,
-        start_time: timestamp(row.get(2)?, row.get(3)?)?,
-        end_time: match row.get::<_, Option<i64>>(4)? {
-            Some(micros) => Some(timestamp(micros, row.get(5)?)?),
-            None => None,
-        },
-        span_count: row.get::<_, i64>(6)?.unsigned_abs(),
-        open_count: row.get::<_, i64>(7)?.unsigned_abs(),
-        error_count: row.get::<_, i64>(8)?.unsigned_abs(),
-        status: read_status(row, 9)?.filter(|_| has_root),
-    })
 }
 
 pub(crate) fn changes(

@@ -1,6 +1,6 @@
 //! Span rows: which columns there are, and how a row reads as a span.
 
-use endspan_model::{Span, SpanId, SpanType, Status, Timestamp};
+use endspan_model::{Facets, Span, SpanId, SpanType, Status, Timestamp, UsageKind};
 use rusqlite::Row;
 
 use crate::{
@@ -30,6 +30,28 @@ pub(crate) struct Facts {
     pub(crate) end: Option<Timestamp>,
     pub(crate) is_error: bool,
     pub(crate) has_parent: bool,
+    pub(crate) usage: Option<Usage>,
+}
+
+/// The tokens that a span reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) kind: UsageKind,
+    pub(crate) input: i64,
+    pub(crate) output: i64,
+}
+
+/// Returns a count of tokens in the form of a column; such counts are small ([`Facets`]).
+pub(crate) fn stored_count(tokens: Option<u64>) -> Option<i64> {
+    tokens.and_then(|tokens| i64::try_from(tokens).ok())
+}
+
+impl Usage {
+    pub(crate) fn of(facets: &Facets) -> Option<Self> {
+        let count = |tokens: Option<u64>| stored_count(tokens).unwrap_or(0);
+        let (input, output) = (count(facets.input_tokens), count(facets.output_tokens));
+        Some(Self { kind: facets.usage_kind?, input, output })
+    }
 }
 
 /// Where a span's payloads are.
@@ -41,7 +63,8 @@ pub(crate) struct Place {
 
 /// The columns that [`read_stored_row`] reads, in its order.
 pub(crate) const STORED_ROW: &str = "sequence, version, account_key, trace_key, id, start_micros, start_nanos, \
-     duration_micros, end_nanos, status, parent_id IS NOT NULL, block_key, block_offset, payload_bytes, task_id";
+     duration_micros, end_nanos, status, parent_id IS NOT NULL, block_key, block_offset, payload_bytes, task_id, \
+     usage_kind, input_tokens, output_tokens";
 
 pub(crate) fn read_stored_row(row: &Row<'_>) -> Result<StoredRow> {
     let sequence = row.get(0)?;
@@ -58,6 +81,12 @@ pub(crate) fn read_stored_row(row: &Row<'_>) -> Result<StoredRow> {
             end,
             is_error: read_status(row, 9)? == Some(Status::Error),
             has_parent: row.get(10)?,
+            usage: read_usage_kind(row, 15)?
+                .map(|kind| {
+                    let count = |at: usize| Ok::<_, EngineError>(row.get::<_, Option<i64>>(at)?.unwrap_or(0));
+                    Ok::<_, EngineError>(Usage { kind, input: count(16)?, output: count(17)? })
+                })
+                .transpose()?,
         },
         place: read_place(row, 11)?,
         payload_bytes: row.get(13)?,
@@ -90,6 +119,26 @@ pub(crate) fn read_type(row: &Row<'_>, at: usize) -> Result<Option<SpanType>> {
     let known =
         |code| SpanType::from_code(code).ok_or_else(|| EngineError::damaged("a row holds an unknown type"));
     row.get::<_, Option<u8>>(at)?.map(known).transpose()
+}
+
+pub(crate) fn read_usage_kind(row: &Row<'_>, at: usize) -> Result<Option<UsageKind>> {
+    let known = |code| {
+        UsageKind::from_code(code).ok_or_else(|| EngineError::damaged("a row holds an unknown kind of usage"))
+    };
+    row.get::<_, Option<u8>>(at)?.map(known).transpose()
+}
+
+/// Reads `input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type` beginning at a column.
+pub(crate) fn read_facets(row: &Row<'_>, at: usize) -> Result<Facets> {
+    let count = |at: usize| Ok::<_, EngineError>(row.get::<_, Option<i64>>(at)?.map(i64::unsigned_abs));
+    Ok(Facets {
+        input_tokens: count(at)?,
+        output_tokens: count(at + 1)?,
+        usage_kind: read_usage_kind(row, at + 2)?,
+        agent_id: row.get(at + 3)?,
+        agent_name: row.get(at + 4)?,
+        acp_type: row.get(at + 5)?,
+    })
 }
 
 pub(crate) fn read_place(row: &Row<'_>, at: usize) -> Result<Option<Place>> {

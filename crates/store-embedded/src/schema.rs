@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, functions::FunctionFlags};
 
-use crate::{OpenError, Options, compact_id, error::is_damage};
+use crate::{OpenError, Options, backfill, compact_id, error::EngineError, error::is_damage};
 
 /// `PRAGMA application_id` of our files: "ESPN" in ASCII.
 const APPLICATION_ID: i32 = 0x4553_504e;
@@ -17,7 +17,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// What takes a database from version n to n + 1, at index n. Never edited once released, only added to;
 /// `fixtures/store` holds a file of every version, and a test opens them all.
-const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
 
 /// The version that this program writes.
 pub(crate) const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -116,13 +116,17 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     // FULL: the log is synced before a commit is answered.
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
-        migrate(connection, migration, version).map_err(failed)?;
+        migrate(connection, migration, version).map_err(|error| match error {
+            EngineError::Sql(error) => failed(error),
+            EngineError::Damaged(message) => OpenError::Damaged { path: path.to_owned(), message },
+            error => OpenError::Engine { path: path.to_owned(), message: error.to_string() },
+        })?;
     }
     Ok(())
 }
 
 /// One version step is one transaction: after a crash the file has the old version or the new one.
-fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqlite::Result<()> {
+fn migrate(connection: &mut Connection, migration: &str, version: u32) -> Result<(), EngineError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(migration)?;
     transaction.pragma_update(None, "user_version", version)?;
@@ -132,7 +136,10 @@ fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqli
         getrandom::fill(&mut key).map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))?;
         transaction.execute("INSERT INTO meta (name, value) VALUES ('hash_key', ?1)", [key])?;
     }
-    transaction.commit()
+    if version == 2 {
+        backfill::facets(&transaction)?;
+    }
+    Ok(transaction.commit()?)
 }
 
 /// Returns a value of the `meta` table.

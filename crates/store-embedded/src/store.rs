@@ -7,8 +7,8 @@ use std::{
 use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
-    Changes, ListQuery, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest,
-    WriteResponse,
+    Changes, ListQuery, SpanHeader, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery,
+    WriteRequest, WriteResponse,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -26,6 +26,7 @@ use crate::{
     reads,
     schema::{self, Role},
     shared::{Accounts, KeyedHash, Shared},
+    trace_reads,
     writer::{self, Job},
 };
 
@@ -301,13 +302,22 @@ impl SpanStore for EmbeddedStore {
         self.read(move |reading| reads::read_trace(reading, account.as_ref(), &trace_id, payloads)).await
     }
 
+    async fn read_structure(
+        &self,
+        account: Option<&AccountId>,
+        trace_id: &TraceId,
+    ) -> std::result::Result<Vec<SpanHeader>, StoreError> {
+        let (account, trace_id) = (account.cloned(), trace_id.clone());
+        self.read(move |reading| trace_reads::read_structure(reading, account.as_ref(), &trace_id)).await
+    }
+
     async fn list_traces(
         &self,
         account: Option<&AccountId>,
         query: &TraceQuery,
     ) -> std::result::Result<TracePage, StoreError> {
         let (account, query) = (account.cloned(), query.clone());
-        self.read(move |reading| reads::list_traces(reading, account.as_ref(), &query)).await
+        self.read(move |reading| trace_reads::list_traces(reading, account.as_ref(), &query)).await
     }
 
     async fn changes(

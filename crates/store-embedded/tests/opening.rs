@@ -87,7 +87,8 @@ fn assert_fixture(store: &EmbeddedStore) {
     assert_eq!((moved.account.as_str(), moved.span.trace_id.as_str()), ("other", "trace 3"));
     let task = ListQuery { task_id: Some("task 1".to_owned()), limit: 10, ..ListQuery::default() };
     assert_eq!(block_on(store.list_spans(None, &task)).unwrap().len(), 1);
-    let traces = block_on(store.list_traces(None, &TraceQuery { limit: 10, after: None })).unwrap().traces;
+    let traces =
+        block_on(store.list_traces(None, &TraceQuery { limit: 10, ..TraceQuery::default() })).unwrap().traces;
     let summary =
         (traces[0].name.as_str(), traces[0].span_count, traces[0].open_count, traces[0].error_count);
     assert_eq!((traces.len(), summary), (2, ("run", 3, 1, 1)));
@@ -273,7 +274,7 @@ fn use_damaged(store: &EmbeddedStore, spans: &[Span]) -> usize {
         let query = ListQuery { limit: 1000, order, ..ListQuery::default() };
         note(block_on(store.list_spans(None, &query)).map(drop));
     }
-    note(block_on(store.list_traces(None, &TraceQuery { limit: 100, after: None })).map(drop));
+    note(block_on(store.list_traces(None, &TraceQuery { limit: 100, ..TraceQuery::default() })).map(drop));
     note(block_on(store.changes(None, 0, 1000)).map(drop));
     note(block_on(store.stats()).map(drop));
     let operations = spans.iter().step_by(50).cloned().map(WriteOperation::Upsert).collect();
@@ -294,4 +295,51 @@ fn use_damaged(store: &EmbeddedStore, spans: &[Span]) -> usize {
     );
     note(block_on(store.maintain()));
     errors
+}
+
+/// A file of version 1 has nothing beside its payloads; what version 2 keeps is read from them.
+#[test]
+fn what_version_2_keeps_beside_payloads_is_filled_in() {
+    let payload = |text: &str| Some(Payload::parse(text.to_owned()).unwrap());
+    let usage = |id: &str| Span {
+        output: payload(r#"{"usage":{"input_tokens":5,"output_tokens":2}}"#),
+        metadata: payload(r#"{"__agent_name__":"bot","__agent_id__":"7","__acp_type__":"sync"}"#),
+        ..Span::new("t", id, "n", Timestamp::MIN)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    write(&store, "default", ["a", "b", "c"].map(|id| WriteOperation::Upsert(usage(id))).to_vec());
+    write(&store, "default", vec![WriteOperation::Upsert(Span::new("t", "b", "n", Timestamp::MIN))]);
+    let query = TraceQuery { limit: 10, ..TraceQuery::default() };
+    let read = |store: &EmbeddedStore| {
+        let traces = block_on(store.list_traces(None, &query)).unwrap();
+        (traces, block_on(store.read_structure(None, &"t".into())).unwrap())
+    };
+    let before = read(&store);
+    assert_eq!((before.0.traces[0].input_tokens, before.0.traces[0].output_tokens), (Some(10), Some(4)));
+    block_on(store.close()).unwrap();
+    drop(store);
+
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    for (table, columns) in [
+        ("spans", ["input_tokens", "output_tokens", "usage_kind", "agent_id", "agent_name", "acp_type"]),
+        (
+            "traces",
+            [
+                "call_count",
+                "call_input",
+                "call_output",
+                "aggregate_count",
+                "aggregate_input",
+                "aggregate_output",
+            ],
+        ),
+    ] {
+        for column in columns {
+            database.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
+        }
+    }
+    database.pragma_update(None, "user_version", 1).unwrap();
+    drop(database);
+    assert_eq!(read(&open(directory.path()).unwrap()), before);
 }

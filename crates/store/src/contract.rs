@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 
 use crate::{
-    Changes, ListQuery, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest,
+    Changes, ListQuery, SpanHeader, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest,
     WriteResponse,
 };
 
@@ -78,6 +78,14 @@ pub trait SpanStore: Send + Sync + 'static {
         trace_id: &TraceId,
         payloads: bool,
     ) -> Result<Vec<StoredSpan>, StoreError>;
+
+    /// Returns the headers of every span of a trace in the order of [`read_trace`](Self::read_trace), at a fraction
+    /// of its cost: for traces of any size.
+    async fn read_structure(
+        &self,
+        account: Option<&AccountId>,
+        trace_id: &TraceId,
+    ) -> Result<Vec<SpanHeader>, StoreError>;
 
     /// Returns a page of traces, newest first, ties by trace id ascending.
     ///

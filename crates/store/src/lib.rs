@@ -19,11 +19,13 @@ mod error;
 pub mod memory;
 pub mod parents;
 pub mod query;
+pub mod text;
 mod write;
 
 pub use contract::SpanStore;
 pub use error::StoreError;
 pub use query::{
-    Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary,
+    Changes, ListOrder, ListQuery, SortDirection, SpanHeader, StoreStats, StoredSpan, TraceFilter, TracePage,
+    TraceQuery, TraceState, TraceSummary,
 };
 pub use write::{Outcome, Rejection, WriteOperation, WriteRequest, WriteResponse};

@@ -10,11 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use endspan_model::{AccountId, Span, SpanId, SpanPatch, Timestamp, TraceId, merge};
+use endspan_model::{AccountId, Facets, Span, SpanId, SpanPatch, Timestamp, TraceId, UsageKind, merge};
 
 use crate::{
-    Changes, ListOrder, ListQuery, Outcome, Rejection, SortDirection, SpanStore, StoreError, StoreStats,
-    StoredSpan, TracePage, TraceQuery, TraceSummary, WriteOperation, WriteRequest, WriteResponse,
+    Changes, ListOrder, ListQuery, Outcome, Rejection, SortDirection, SpanHeader, SpanStore, StoreError,
+    StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary, WriteOperation, WriteRequest, WriteResponse,
     cursor::TraceCursor, parents,
 };
 
@@ -185,6 +185,14 @@ impl State {
                 let by_start = |span: &&&Span| (span.start_time, span.id.clone());
                 let root = spans.iter().filter(|span| span.parent_id.is_none()).min_by_key(by_start);
                 let head = root.or_else(|| spans.iter().min_by_key(by_start))?;
+                let facets: Vec<Facets> = spans.iter().map(|span| Facets::of(span)).collect();
+                let reported = |kind| facets.iter().filter(move |facets| facets.usage_kind == Some(kind));
+                let kind = [UsageKind::Call, UsageKind::Aggregate]
+                    .into_iter()
+                    .find(|kind| reported(*kind).next().is_some());
+                let sum = |tokens: fn(&Facets) -> Option<u64>| {
+                    kind.map(|kind| reported(kind).filter_map(tokens).fold(0, u64::saturating_add))
+                };
                 Some(TraceSummary {
                     account: account.clone(),
                     trace_id: trace_id.clone(),
@@ -198,6 +206,9 @@ impl State {
                         .filter(|span| span.status == Some(endspan_model::Status::Error))
                         .count() as u64,
                     status: root.and_then(|root| root.status),
+                    agent_name: Facets::of(head).agent_name,
+                    input_tokens: sum(|facets| facets.input_tokens),
+                    output_tokens: sum(|facets| facets.output_tokens),
                 })
             })
             .collect();
@@ -290,6 +301,15 @@ impl SpanStore for MemoryStore {
         Ok(spans)
     }
 
+    async fn read_structure(
+        &self,
+        account: Option<&AccountId>,
+        trace_id: &TraceId,
+    ) -> Result<Vec<SpanHeader>, StoreError> {
+        let spans = self.read_trace(account, trace_id, true).await?;
+        Ok(spans.iter().map(SpanHeader::of).collect())
+    }
+
     async fn list_traces(
         &self,
         account: Option<&AccountId>,
@@ -297,6 +317,7 @@ impl SpanStore for MemoryStore {
     ) -> Result<TracePage, StoreError> {
         let after = query.after.as_deref().map(TraceCursor::decode).transpose()?;
         let mut traces = self.open()?.summaries(account);
+        traces.retain(|trace| query.filter.matches(trace));
         if let Some(after) = after {
             let after = (std::cmp::Reverse(after.start_time), after.trace_id, after.account);
             traces.retain(|trace| trace_order(trace) > after);

@@ -17,6 +17,7 @@ on_every_store!(
     traces_come_newest_first_and_in_pages,
     a_trace_comes_whole_with_or_without_payloads,
     a_trace_comes_by_columns,
+    traces_are_found_by_what_they_are,
     a_span_comes_with_everything,
     reads_are_of_all_accounts_or_of_one,
     mistakes_name_their_parameter,
@@ -52,6 +53,7 @@ async fn traces_come_newest_first_and_in_pages(server: Harness) {
         json!({
             "account": "default", "trace_id": "t6", "name": "name of root", "start_time": "1970-01-01T00:01:46Z",
             "end_time": "1970-01-01T00:02:00Z", "span_count": 2, "open_count": 1, "error_count": 1, "status": null,
+            "agent": null, "input_tokens": null, "output_tokens": null,
         })
     );
     let mut seen = Vec::new();
@@ -106,6 +108,57 @@ async fn a_trace_comes_by_columns(server: Harness) {
     let answer = server.send("GET", "/api/traces/t%2F1/structure", &other, "").await.ok();
     assert_eq!((&answer["account"], &answer["columns"]["id"]), (&json!("other"), &json!(["root"])));
     server.get("/api/traces/nope/structure").await.refused(404);
+}
+
+async fn traces_are_found_by_what_they_are(server: Harness) {
+    let mut quick = span("quick", "root", 100);
+    quick["end_time"] = json!(100.5);
+    quick["data"] = json!({"__agent_name__": "Agent Smith"});
+    let mut call = span("quick", "call", 100);
+    call["parent_id"] = json!("root");
+    call["output"] = json!({"usage": {"prompt_tokens": 40, "completion_tokens": 2}});
+    call["end_time"] = json!(100.25);
+    let mut failed = span("failed", "root", 200);
+    failed["name"] = json!("Größe ermitteln");
+    failed["end_time"] = json!(202);
+    failed["data"] = json!({"__error__": {"type": "E", "message": "m"}});
+    store(&server, "default", &[quick, call, failed, span("running", "root", 300)]).await;
+    for (query, expected) in [
+        ("start_after=1970-01-01T00:03:20Z", vec!["running", "failed"]),
+        ("start_after=200&start_before=300", vec!["failed"]),
+        ("name=GR%C3%96SSE", vec![]),
+        ("name=gr%C3%B6%C3%9Fe", vec!["failed"]),
+        ("status=error", vec!["failed"]),
+        ("status=ok,running", vec!["running", "quick"]),
+        ("agent=Agent+Smith", vec!["quick"]),
+        ("has_error=true", vec!["failed"]),
+        ("has_error=false", vec!["running", "quick"]),
+        ("min_duration_ms=500&max_duration_ms=2000", vec!["failed", "quick"]),
+        ("max_duration_ms=499", vec![]),
+        ("min_tokens=42", vec!["quick"]),
+        ("max_tokens=41&status=", vec!["running", "failed"]),
+    ] {
+        let page = server.get(&format!("/api/traces?{query}")).await.ok();
+        let ids: Vec<_> =
+            page["traces"].as_array().unwrap().iter().map(|trace| trace["trace_id"].clone()).collect();
+        assert_eq!(ids, expected, "{query}");
+    }
+    let quick = server.get("/api/traces?agent=Agent+Smith").await.ok()["traces"][0].clone();
+    assert_eq!((&quick["agent"], &quick["input_tokens"]), (&json!("Agent Smith"), &json!(40)));
+    let columns = server.get("/api/traces/quick/structure").await.ok()["columns"].clone();
+    assert_eq!(
+        (&columns["input_tokens"], &columns["output_tokens"]),
+        (&json!([40, null]), &json!([2, null]))
+    );
+    for (query, field) in [
+        ("status=finished", "status"),
+        ("start_after=yesterday", "start_after"),
+        ("min_tokens=-1", "min_tokens"),
+        ("has_error=perhaps", "has_error"),
+        ("max_duration_ms=1.5", "max_duration_ms"),
+    ] {
+        assert_eq!(server.get(&format!("/api/traces?{query}")).await.refused(422)["field"], field);
+    }
 }
 
 async fn a_span_comes_with_everything(server: Harness) {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::memory::MemoryStore;
 use endspan_store::{
-    Changes, ListQuery, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest,
-    WriteResponse,
+    Changes, ListQuery, SpanHeader, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery,
+    WriteRequest, WriteResponse,
 };
 use tokio::sync::{Notify, watch};
 
@@ -120,6 +120,15 @@ impl SpanStore for ScriptedStore {
     ) -> Result<Vec<StoredSpan>, StoreError> {
         self.play().await?;
         self.inner.read_trace(account, trace_id, payloads).await
+    }
+
+    async fn read_structure(
+        &self,
+        account: Option<&AccountId>,
+        trace_id: &TraceId,
+    ) -> Result<Vec<SpanHeader>, StoreError> {
+        self.play().await?;
+        self.inner.read_structure(account, trace_id).await
     }
 
     async fn list_traces(

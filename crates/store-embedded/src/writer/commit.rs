@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use endspan_model::{AccountId, Span};
+use endspan_model::{AccountId, Facets, Span};
 use rusqlite::{Connection, Statement, params};
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
     compactor::Swap,
     error::Result,
-    row::{Facts, Place, StoredRow},
+    row::{Facts, Place, StoredRow, Usage},
     shared::Shared,
 };
 
@@ -200,15 +200,16 @@ impl<'c> Committer<'c> {
                 continue;
             };
             let place = places.get(index).copied().flatten();
-            let facts = facts_of(span);
+            let facets = Facets::of(span);
+            let facts = facts_of(span, &facets);
             let Some(trace) = traces.get(entry.trace) else { continue };
             match &entry.row {
                 None => {
-                    self.rows.insert_span(version, trace, entry.hash, span, place)?;
+                    self.rows.insert_span(version, trace, entry.hash, span, &facets, place)?;
                     traces.change(entry.trace, version, &entry.id, None, Some(&facts));
                 }
                 Some(row) => {
-                    self.rows.update_span(row, version, trace, span, place)?;
+                    self.rows.update_span(row, version, trace, span, &facets, place)?;
                     let stays = row.trace_key == trace.key;
                     let old = stays.then_some(&row.facts);
                     traces.change(entry.trace, row.sequence, &entry.id, old, Some(&facts));
@@ -386,11 +387,12 @@ fn written(entry: &Entry) -> Option<(&Span, i64)> {
     }
 }
 
-fn facts_of(span: &Span) -> Facts {
+fn facts_of(span: &Span, facets: &Facets) -> Facts {
     Facts {
         start: span.start_time,
         end: span.end_time,
         is_error: span.status == Some(endspan_model::Status::Error),
         has_parent: span.parent_id.is_some(),
+        usage: Usage::of(facets),
     }
 }

@@ -1,13 +1,13 @@
 //! The statements that write rows of spans and traces.
 
-use endspan_model::{Span, Timestamp};
+use endspan_model::{Facets, Span, Timestamp};
 use rusqlite::{Connection, Statement, params};
 
 use super::traces::Trace;
 use crate::{
     compact_id::CompactId,
     error::Result,
-    row::{Place, StoredRow},
+    row::{Place, StoredRow, stored_count},
     shared::short_hash,
 };
 
@@ -30,38 +30,45 @@ impl<'c> RowWriter<'c> {
             insert_span: connection.prepare(
                 "INSERT INTO spans (sequence, account_key, trace_key, id_hash, id, parent_id, name, start_micros, \
                  start_nanos, duration_micros, end_nanos, status, type, task_id, group_id, application_variant_id, \
-                 application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes) \
+                 application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes, \
+                 input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                 ?21, ?22)",
+                 ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
             )?,
             // Leaves every indexed column alone, so that no index is touched.
             update_span: connection.prepare(
                 "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
                  end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
                  application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
-                 block_offset = ?16, payload_bytes = ?17 WHERE sequence = ?1",
+                 block_offset = ?16, payload_bytes = ?17, input_tokens = ?18, output_tokens = ?19, usage_kind = ?20, \
+                 agent_id = ?21, agent_name = ?22, acp_type = ?23 WHERE sequence = ?1",
             )?,
             update_span_and_keys: connection.prepare(
                 "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
                  end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
                  application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
-                 block_offset = ?16, payload_bytes = ?17, trace_key = ?18, start_micros = ?19, task_id = ?20 \
-                 WHERE sequence = ?1",
+                 block_offset = ?16, payload_bytes = ?17, input_tokens = ?18, output_tokens = ?19, usage_kind = ?20, \
+                 agent_id = ?21, agent_name = ?22, acp_type = ?23, trace_key = ?24, start_micros = ?25, \
+                 task_id = ?26 WHERE sequence = ?1",
             )?,
             insert_rewrite: connection.prepare("INSERT INTO rewrites (version, sequence) VALUES (?1, ?2)")?,
             delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
             insert_trace: connection.prepare(
                 "INSERT INTO traces (trace_key, account_key, trace_hash, trace_id, start_micros, start_nanos, \
-                 end_micros, end_nanos, span_count, open_count, error_count, head) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 end_micros, end_nanos, span_count, open_count, error_count, head, call_count, call_input, \
+                 call_output, aggregate_count, aggregate_input, aggregate_output) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             )?,
             update_trace: connection.prepare(
                 "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
-                 error_count = ?6, head = ?7 WHERE trace_key = ?1",
+                 error_count = ?6, head = ?7, call_count = ?8, call_input = ?9, call_output = ?10, \
+                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13 WHERE trace_key = ?1",
             )?,
             update_trace_and_start: connection.prepare(
                 "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
-                 error_count = ?6, head = ?7, start_micros = ?8, start_nanos = ?9 WHERE trace_key = ?1",
+                 error_count = ?6, head = ?7, call_count = ?8, call_input = ?9, call_output = ?10, \
+                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13, start_micros = ?14, \
+                 start_nanos = ?15 WHERE trace_key = ?1",
             )?,
             delete_trace: connection.prepare("DELETE FROM traces WHERE trace_key = ?1")?,
         })
@@ -73,6 +80,7 @@ impl<'c> RowWriter<'c> {
         trace: &Trace,
         hash: i64,
         span: &Span,
+        facets: &Facets,
         place: Option<Place>,
     ) -> Result<()> {
         let (duration_micros, end_nanos) = end_of(span);
@@ -99,6 +107,12 @@ impl<'c> RowWriter<'c> {
             place.map(|place| place.block_key),
             place.map(|place| place.offset),
             span.payload_bytes() as i64,
+            stored_count(facets.input_tokens),
+            stored_count(facets.output_tokens),
+            facets.usage_kind.map(|kind| kind.code()),
+            facets.agent_id,
+            facets.agent_name,
+            facets.acp_type,
         ])?;
         Ok(())
     }
@@ -110,6 +124,7 @@ impl<'c> RowWriter<'c> {
         version: i64,
         trace: &Trace,
         span: &Span,
+        facets: &Facets,
         place: Option<Place>,
     ) -> Result<()> {
         let keeps_keys = row.trace_key == trace.key
@@ -121,6 +136,7 @@ impl<'c> RowWriter<'c> {
         let (status, span_type) = (span.status.map(|one| one.code()), span.span_type.map(|one| one.code()));
         let (block_key, offset) = (place.map(|place| place.block_key), place.map(|place| place.offset));
         let payload_bytes = span.payload_bytes() as i64;
+        let usage_kind = facets.usage_kind.map(|kind| kind.code());
         let group_id = compact(&span.group_id);
         let variant_id = compact(&span.application_variant_id);
         let interaction_id = compact(&span.application_interaction_id);
@@ -144,6 +160,12 @@ impl<'c> RowWriter<'c> {
                 block_key,
                 offset,
                 payload_bytes,
+                stored_count(facets.input_tokens),
+                stored_count(facets.output_tokens),
+                usage_kind,
+                facets.agent_id,
+                facets.agent_name,
+                facets.acp_type,
             ])?;
         } else {
             self.update_span_and_keys.execute(params![
@@ -164,6 +186,12 @@ impl<'c> RowWriter<'c> {
                 block_key,
                 offset,
                 payload_bytes,
+                stored_count(facets.input_tokens),
+                stored_count(facets.output_tokens),
+                usage_kind,
+                facets.agent_id,
+                facets.agent_name,
+                facets.acp_type,
                 trace.key,
                 span.start_time.unix_micros(),
                 compact(&span.task_id),
@@ -189,6 +217,7 @@ impl<'c> RowWriter<'c> {
         let end_nanos = summary.end.map(Timestamp::subsec_nanos_below_micro);
         let (start_micros, start_nanos) =
             (summary.start.unix_micros(), summary.start.subsec_nanos_below_micro());
+        let (calls, aggregates) = (summary.calls, summary.aggregates);
         match trace.stored_start {
             None => self.insert_trace.execute(params![
                 trace.key,
@@ -203,6 +232,12 @@ impl<'c> RowWriter<'c> {
                 summary.open_count,
                 summary.error_count,
                 head.sequence,
+                calls.count,
+                calls.input,
+                calls.output,
+                aggregates.count,
+                aggregates.input,
+                aggregates.output,
             ])?,
             Some(start) if start == summary.start => self.update_trace.execute(params![
                 trace.key,
@@ -212,6 +247,12 @@ impl<'c> RowWriter<'c> {
                 summary.open_count,
                 summary.error_count,
                 head.sequence,
+                calls.count,
+                calls.input,
+                calls.output,
+                aggregates.count,
+                aggregates.input,
+                aggregates.output,
             ])?,
             Some(_) => self.update_trace_and_start.execute(params![
                 trace.key,
@@ -221,6 +262,12 @@ impl<'c> RowWriter<'c> {
                 summary.open_count,
                 summary.error_count,
                 head.sequence,
+                calls.count,
+                calls.input,
+                calls.output,
+                aggregates.count,
+                aggregates.input,
+                aggregates.output,
                 start_micros,
                 start_nanos,
             ])?,

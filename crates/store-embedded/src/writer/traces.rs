@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 
-use endspan_model::{SpanId, Timestamp, TraceId};
+use endspan_model::{SpanId, Timestamp, TraceId, UsageKind};
 
 use super::lookup::Lookup;
-use crate::{error::Result, id_index::HashedMap, row::Facts, shared::KeyedHash};
+use crate::{
+    error::Result,
+    id_index::HashedMap,
+    row::{Facts, Usage},
+    shared::KeyedHash,
+};
 
 /// Traces kept in memory before they are all forgotten and read again when needed.
 const MAX_TRACES: usize = 16_384;
@@ -38,6 +43,26 @@ pub(crate) struct Summary {
     pub(crate) open_count: i64,
     pub(crate) error_count: i64,
     pub(crate) head: Option<Head>,
+    pub(crate) calls: Tokens,
+    pub(crate) aggregates: Tokens,
+}
+
+/// The tokens of spans of one kind, added up. A count is small enough ([`Facets`](endspan_model::Facets)) that no trace
+/// overflows the sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    /// Spans that reported any.
+    pub(crate) count: i64,
+    pub(crate) input: i64,
+    pub(crate) output: i64,
+}
+
+impl Tokens {
+    fn change(&mut self, usage: Usage, sign: i64) {
+        self.count += sign;
+        self.input = self.input.saturating_add(sign * usage.input);
+        self.output = self.output.saturating_add(sign * usage.output);
+    }
 }
 
 /// The span that names its trace: the earliest one without a parent, else the earliest one; ties by id.
@@ -51,7 +76,16 @@ pub(crate) struct Head {
 
 impl Default for Summary {
     fn default() -> Self {
-        Self { start: Timestamp::MAX, end: None, span_count: 0, open_count: 0, error_count: 0, head: None }
+        Self {
+            start: Timestamp::MAX,
+            end: None,
+            span_count: 0,
+            open_count: 0,
+            error_count: 0,
+            head: None,
+            calls: Tokens::default(),
+            aggregates: Tokens::default(),
+        }
     }
 }
 
@@ -62,6 +96,7 @@ impl Summary {
         self.span_count += 1;
         self.open_count += i64::from(facts.end.is_none());
         self.error_count += i64::from(facts.is_error);
+        self.change_tokens(facts, 1);
         let leads = self.head.as_ref().is_none_or(|head| {
             head.sequence == sequence
                 || (facts.has_parent, facts.start, id) < (head.has_parent, head.start, &head.id)
@@ -72,12 +107,21 @@ impl Summary {
         }
     }
 
+    fn change_tokens(&mut self, facts: &Facts, sign: i64) {
+        match facts.usage {
+            Some(usage) if usage.kind == UsageKind::Call => self.calls.change(usage, sign),
+            Some(usage) => self.aggregates.change(usage, sign),
+            None => {}
+        }
+    }
+
     /// Takes a span out, to be followed by `add` of its successor if it has one in this trace. Returns whether
     /// a bound or the head may be lost, so that the trace must be added up again.
     fn remove(&mut self, facts: &Facts, sequence: i64, successor: Option<&Facts>) -> bool {
         self.span_count -= 1;
         self.open_count -= i64::from(facts.end.is_none());
         self.error_count -= i64::from(facts.is_error);
+        self.change_tokens(facts, -1);
         let loses_start = facts.start == self.start && successor.is_none_or(|next| next.start > facts.start);
         let loses_end =
             facts.end.is_some() && facts.end == self.end && successor.is_none_or(|next| next.end < facts.end);

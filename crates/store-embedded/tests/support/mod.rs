@@ -92,7 +92,8 @@ pub(crate) fn check(
             reached.insert(*lane, stored.unwrap_or_default());
         }
         assert!(found.values().all(BTreeMap::is_empty), "nothing is stored that nobody sent");
-        let page = store.list_traces(None, &TraceQuery { limit: u32::MAX, after: None }).await.unwrap();
+        let page =
+            store.list_traces(None, &TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await.unwrap();
         let summaries: HashMap<String, u64> = page
             .traces
             .into_iter()

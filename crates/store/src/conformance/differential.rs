@@ -13,7 +13,9 @@ use proptest::{
 };
 
 use super::*;
-use crate::{ListOrder, ListQuery, SortDirection, TraceQuery, memory::MemoryStore};
+use crate::{
+    ListOrder, ListQuery, SortDirection, SpanHeader, TraceFilter, TraceQuery, TraceState, memory::MemoryStore,
+};
 
 /// Ids that are likely to meet, and whose short forms could be taken for one another.
 const IDS: &[&str] = &[
@@ -38,6 +40,8 @@ const PAYLOADS: &[&str] = &[
     r#"[{"a":1},{"b":2}]"#,
     r#"{"nul":"\u0000","big":123456789012345678901234567890,"neg":-0.0}"#,
     r#"{"ü":"\ud83d\ude00"}"#,
+    r#"{"usage":{"input_tokens":3,"completion_tokens":7}}"#,
+    r#"{"usage":{"output_tokens":2},"__agent_name__":"a","__agent_id__":"b","__acp_type__":"sync"}"#,
 ];
 
 #[derive(Clone, Debug)]
@@ -233,6 +237,7 @@ async fn compare_reads(model: &MemoryStore, engine: &dyn SpanStore) -> Result<()
         compare_lists(model, engine, scope).await?;
         compare_traces(model, engine, scope).await?;
         compare_change_pages(model, engine, scope).await?;
+        compare_structures(model, engine, scope).await?;
     }
     let (expected, found) = (model.stats().await.unwrap(), engine.stats().await.unwrap());
     same("counts", &(expected.spans, expected.traces), &(found.spans, found.traces))
@@ -281,16 +286,54 @@ async fn compare_traces(
     engine: &dyn SpanStore,
     scope: Option<&AccountId>,
 ) -> Result<(), String> {
-    let mut query = TraceQuery { limit: 2, after: None };
-    loop {
-        let expected = model.list_traces(scope, &query).await.unwrap();
-        let found = engine.list_traces(scope, &query).await.unwrap();
-        same("list_traces", &expected, &found)?;
-        query.after = expected.next;
-        if query.after.is_none() {
-            return Ok(());
+    let all = TraceFilter::default;
+    let filters = [
+        all(),
+        TraceFilter { min_tokens: Some(5), ..all() },
+        TraceFilter {
+            states: vec![TraceState::Running, TraceState::Error],
+            name: Some("B".to_owned()),
+            ..all()
+        },
+        TraceFilter {
+            has_error: Some(false),
+            max_duration_micros: Some(3),
+            agent: Some("a".to_owned()),
+            ..all()
+        },
+        TraceFilter { start_from: Some(at(1)), start_before: Some(at(3)), ..all() },
+    ];
+    for filter in filters {
+        let mut query = TraceQuery { limit: 2, after: None, filter };
+        loop {
+            let expected = model.list_traces(scope, &query).await.unwrap();
+            let found = engine.list_traces(scope, &query).await.unwrap();
+            same("list_traces", &expected, &found)?;
+            query.after = expected.next;
+            if query.after.is_none() {
+                break;
+            }
         }
     }
+    Ok(())
+}
+
+async fn compare_structures(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    for id in IDS {
+        let unversioned = |mut headers: Vec<SpanHeader>| {
+            headers.iter_mut().for_each(|header| header.version = 0);
+            headers
+        };
+        let trace_id = TraceId::from(*id);
+        let expected = unversioned(model.read_structure(scope, &trace_id).await.unwrap());
+        let found = unversioned(engine.read_structure(scope, &trace_id).await.unwrap());
+        same("a structure", &expected, &found)?;
+    }
+    Ok(())
 }
 
 /// Positions differ between engines; what a reader that follows them sees does not.

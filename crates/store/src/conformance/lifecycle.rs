@@ -18,7 +18,7 @@ pub async fn everything_reads_the_same_after_reopening(subject: &mut dyn Subject
     store_all(subject, some_spans()).await;
     store_all(subject, some_spans().take(9).map(|span| Span { name: "again".to_owned(), ..span })).await;
     let query = ListQuery { limit: 100, ..ListQuery::default() };
-    let page = TraceQuery { limit: 100, after: None };
+    let page = TraceQuery { limit: 100, ..TraceQuery::default() };
     let store = subject.store();
     let listed = store.list_spans(None, &query).await.unwrap();
     let traces = store.list_traces(None, &page).await.unwrap();

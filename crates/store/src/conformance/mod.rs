@@ -139,6 +139,9 @@ macro_rules! conformance_suite {
                 pages_of_traces_hold_every_trace_once,
                 a_foreign_cursor_is_an_invalid_query,
                 traces_stay_within_their_account,
+                filters_narrow_the_list,
+                tokens_are_those_of_the_calls_else_of_the_aggregates,
+                a_structure_is_the_trace_without_payloads,
             ];
             changes: [
                 changes_come_in_the_order_of_writing,

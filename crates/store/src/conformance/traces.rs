@@ -3,10 +3,10 @@
 use endspan_model::{AccountId, Span, Status};
 
 use super::*;
-use crate::{StoreError, TraceQuery, TraceSummary, cursor::TraceCursor};
+use crate::{StoreError, TraceFilter, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor};
 
 async fn traces(subject: &dyn Subject) -> Vec<TraceSummary> {
-    let query = TraceQuery { limit: 1000, after: None };
+    let query = TraceQuery { limit: 1000, ..TraceQuery::default() };
     let page = subject.store().list_traces(Some(&account()), &query).await.unwrap();
     assert_eq!(page.next, None);
     page.traces
@@ -41,6 +41,9 @@ pub async fn a_summary_counts_its_spans(subject: &mut dyn Subject) {
         open_count: 1,
         error_count: 1,
         status: None,
+        agent_name: None,
+        input_tokens: None,
+        output_tokens: None,
     };
     assert_eq!(only_trace(subject).await, expected);
 }
@@ -146,7 +149,7 @@ pub async fn pages_of_traces_hold_every_trace_once(subject: &mut dyn Subject) {
     for (scope, expected) in [(Some(account()), 23), (None, 24)] {
         let whole = subject
             .store()
-            .list_traces(scope.as_ref(), &TraceQuery { limit: 100, after: None })
+            .list_traces(scope.as_ref(), &TraceQuery { limit: 100, ..TraceQuery::default() })
             .await
             .unwrap()
             .traces;
@@ -154,7 +157,7 @@ pub async fn pages_of_traces_hold_every_trace_once(subject: &mut dyn Subject) {
         let mut paged = Vec::new();
         let mut after = None;
         loop {
-            let query = TraceQuery { limit: 4, after };
+            let query = TraceQuery { limit: 4, after, ..TraceQuery::default() };
             let page = subject.store().list_traces(scope.as_ref(), &query).await.unwrap();
             assert!(!page.traces.is_empty());
             paged.extend(page.traces);
@@ -170,7 +173,7 @@ pub async fn pages_of_traces_hold_every_trace_once(subject: &mut dyn Subject) {
 /// It names the field.
 pub async fn a_foreign_cursor_is_an_invalid_query(subject: &mut dyn Subject) {
     for after in ["", "nonsense", "t00", "1.2.zz.00"] {
-        let query = TraceQuery { limit: 4, after: Some(after.to_owned()) };
+        let query = TraceQuery { limit: 4, after: Some(after.to_owned()), ..TraceQuery::default() };
         let answer = subject.store().list_traces(Some(&account()), &query).await;
         assert!(matches!(answer, Err(StoreError::InvalidQuery { field: "after", .. })), "{answer:?}");
     }
@@ -183,8 +186,118 @@ pub async fn traces_stay_within_their_account(subject: &mut dyn Subject) {
     let operations = vec![WriteOperation::Upsert(between("u", "s", 5, 6))];
     subject.store().write(WriteRequest { account: other.clone(), ..request(operations) }).await.unwrap();
     let cursor = TraceCursor { start_time: at(9), trace_id: "z".into(), account: account() };
-    let query = TraceQuery { limit: 10, after: Some(cursor.encode()) };
+    let query = TraceQuery { limit: 10, after: Some(cursor.encode()), ..TraceQuery::default() };
     let page = subject.store().list_traces(Some(&other), &query).await.unwrap();
     assert_eq!(page.traces.len(), 1);
     assert_eq!((&page.traces[0].account, page.traces[0].trace_id.as_str()), (&other, "u"));
+}
+
+/// Each alone, and all together; pages of a filtered list hold every trace once.
+pub async fn filters_narrow_the_list(subject: &mut dyn Subject) {
+    let named = |name: &str, span: Span| Span { name: name.to_owned(), ..span };
+    let agent = |span: Span| Span { metadata: payload(r#"{"__agent_name__":"Bot"}"#), ..span };
+    let tokens = |count: u32, span: Span| Span {
+        output: payload(&format!("{{\"usage\":{{\"input_tokens\":{count},\"output_tokens\":1}}}}")),
+        ..span
+    };
+    let status = |status, span: Span| Span { status: Some(status), ..span };
+    store_all(
+        subject,
+        [
+            agent(named("Plan a Trip", between("a", "root", 0, 1_000))),
+            child(tokens(9, status(Status::Error, between("a", "x", 10, 500)))),
+            status(Status::Error, named("Übersetzen", between("b", "root", 10, 5_010))),
+            named("trip", open_span("c", "root")),
+            status(Status::Canceled, tokens(4, between("d", "root", 30, 31))),
+            child(agent(between("d", "x", 31, 32))),
+        ],
+    )
+    .await;
+    let all = TraceFilter::default();
+    for (filter, expected) in [
+        (all.clone(), vec!["d", "b", "a", "c"]),
+        (TraceFilter { start_from: Some(at(10)), ..all.clone() }, vec!["d", "b"]),
+        (TraceFilter { start_before: Some(at(10)), ..all.clone() }, vec!["a", "c"]),
+        (TraceFilter { name: Some("TRIP".to_owned()), ..all.clone() }, vec!["a", "c"]),
+        (TraceFilter { name: Some("üB".to_owned()), ..all.clone() }, vec!["b"]),
+        (TraceFilter { states: vec![TraceState::Ok], ..all.clone() }, vec!["a"]),
+        (TraceFilter { states: vec![TraceState::Error], ..all.clone() }, vec!["b"]),
+        (
+            TraceFilter { states: vec![TraceState::Running, TraceState::Canceled], ..all.clone() },
+            vec!["d", "c"],
+        ),
+        (TraceFilter { agent: Some("Bot".to_owned()), ..all.clone() }, vec!["a"]),
+        (TraceFilter { agent: Some("bot".to_owned()), ..all.clone() }, vec![]),
+        (TraceFilter { has_error: Some(true), ..all.clone() }, vec!["b", "a"]),
+        (TraceFilter { has_error: Some(false), ..all.clone() }, vec!["d", "c"]),
+        (TraceFilter { min_duration_micros: Some(1_000), ..all.clone() }, vec!["b", "a"]),
+        (TraceFilter { max_duration_micros: Some(1_000), ..all.clone() }, vec!["d", "a"]),
+        (TraceFilter { min_tokens: Some(5), ..all.clone() }, vec!["d", "a"]),
+        (TraceFilter { max_tokens: Some(5), ..all.clone() }, vec!["d", "b", "c"]),
+        (
+            TraceFilter {
+                name: Some("trip".to_owned()),
+                agent: Some("Bot".to_owned()),
+                has_error: Some(true),
+                min_tokens: Some(10),
+                ..all.clone()
+            },
+            vec!["a"],
+        ),
+    ] {
+        let mut found = Vec::new();
+        let mut query = TraceQuery { limit: 1, after: None, filter };
+        loop {
+            let page = subject.store().list_traces(Some(&account()), &query).await.unwrap();
+            found.extend(page.traces.into_iter().map(|trace| trace.trace_id.as_str().to_owned()));
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{:?}", query.filter);
+    }
+}
+
+/// What a turn adds up is not added to its calls.
+pub async fn tokens_are_those_of_the_calls_else_of_the_aggregates(subject: &mut dyn Subject) {
+    let usage = |input: u32| format!("{{\"usage\":{{\"input_tokens\":{input},\"output_tokens\":2}}}}");
+    let turn = Span { metadata: payload(&usage(30)), ..between("t", "turn", 0, 9) };
+    store_all(subject, [turn.clone()]).await;
+    let summary = only_trace(subject).await;
+    assert_eq!((summary.input_tokens, summary.output_tokens), (Some(30), Some(2)));
+    let call = |id: &str, input| Span { output: payload(&usage(input)), ..child(between("t", id, 1, 2)) };
+    store_all(subject, [call("a", 10), call("b", 20), child(between("t", "c", 1, 2))]).await;
+    let summary = only_trace(subject).await;
+    assert_eq!((summary.input_tokens, summary.output_tokens), (Some(30), Some(4)));
+    store_all(subject, [call("a", 11)]).await;
+    assert_eq!(only_trace(subject).await.input_tokens, Some(31));
+    let without = || SpanPatch { output: payload("{}"), ..SpanPatch::default() };
+    write(subject, vec![patch("a", without()), patch("b", without())]).await;
+    assert_eq!(only_trace(subject).await.input_tokens, Some(30));
+}
+
+/// As the whole trace says it, children before parents, orphans and cycles included.
+pub async fn a_structure_is_the_trace_without_payloads(subject: &mut dyn Subject) {
+    let whole = Span {
+        span_type: Some(endspan_model::SpanType::Completion),
+        status: Some(Status::Success),
+        output: payload(r#"{"usage":{"prompt_tokens":7}}"#),
+        metadata: payload(r#"{"__agent_name__":"n","__agent_id__":"i","__acp_type__":"sync"}"#),
+        ..child(between("t", "early", 0, 4))
+    };
+    let to = |parent: &str, span: Span| Span { parent_id: Some(parent.into()), ..span };
+    store_all(subject, [whole.clone(), to("gone", open_span("t", "orphan"))]).await;
+    store_all(subject, [to("y", between("t", "x", 5, 6)), to("x", between("t", "y", 5, 6))]).await;
+    store_all(subject, [between("t", "root", 3, 9), open_span("u", "other")]).await;
+    store_all(subject, [whole]).await;
+    let store = subject.store();
+    let expected: Vec<_> = store.read_trace(Some(&account()), &"t".into(), true).await.unwrap();
+    let expected: Vec<_> = expected.iter().map(crate::SpanHeader::of).collect();
+    assert_eq!(expected[0].facets.input_tokens, Some(7));
+    for scope in [Some(account()), None] {
+        let found = store.read_structure(scope.as_ref(), &"t".into()).await.unwrap();
+        assert_eq!(found, expected);
+    }
+    assert_eq!(store.read_structure(Some(&AccountId::new("other")), &"t".into()).await.unwrap(), []);
 }

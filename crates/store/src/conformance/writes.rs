@@ -255,9 +255,12 @@ pub async fn sgp_row_24_the_same_batch_again_changes_nothing(subject: &mut dyn S
         (0..50).map(|number| ended_span(&format!("t{}", number % 3), &number.to_string())).collect();
     store_all(subject, spans.clone()).await;
     let store = subject.store();
-    let traces = store.list_traces(None, &TraceQuery { limit: 10, after: None }).await.unwrap();
+    let traces = store.list_traces(None, &TraceQuery { limit: 10, ..TraceQuery::default() }).await.unwrap();
     store_all(subject, spans.clone()).await;
-    assert_eq!(store.list_traces(None, &TraceQuery { limit: 10, after: None }).await.unwrap(), traces);
+    assert_eq!(
+        store.list_traces(None, &TraceQuery { limit: 10, ..TraceQuery::default() }).await.unwrap(),
+        traces
+    );
     assert_eq!(store.stats().await.unwrap().spans, 50);
     for span in spans {
         assert_eq!(find(subject, span.id.as_str()).await.span, span);
@@ -300,7 +303,8 @@ pub async fn accounts_never_meet(subject: &mut dyn Subject) {
             assert_eq!(spans.iter().map(|stored| &stored.span).collect::<Vec<_>>(), [span]);
             assert_eq!(spans[0].account, *account);
         }
-        let page = store.list_traces(scope, &TraceQuery { limit: 10, after: None }).await.unwrap();
+        let page =
+            store.list_traces(scope, &TraceQuery { limit: 10, ..TraceQuery::default() }).await.unwrap();
         assert_eq!(page.traces.len(), 1);
         assert_eq!((&page.traces[0].name, page.traces[0].span_count), (&span.name, 1));
     }
@@ -356,8 +360,12 @@ pub async fn all_or_nothing_stores_nothing_when_one_is_rejected(subject: &mut dy
     assert_eq!(find_in(subject, "t", "new").await, None);
     assert_eq!(find(subject, "patched").await.span, open_span("t", "patched"));
     assert_eq!(find(subject, "replaced").await.span, open_span("t", "replaced"));
-    let traces =
-        subject.store().list_traces(None, &TraceQuery { limit: 10, after: None }).await.unwrap().traces;
+    let traces = subject
+        .store()
+        .list_traces(None, &TraceQuery { limit: 10, ..TraceQuery::default() })
+        .await
+        .unwrap()
+        .traces;
     assert_eq!(traces.len(), 1);
     assert_eq!((traces[0].span_count, traces[0].open_count), (3, 3));
 }

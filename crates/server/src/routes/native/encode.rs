@@ -72,6 +72,16 @@ pub(super) struct ReadTrace {
     /// The root span's status.
     #[schema(required)]
     status: Option<String>,
+    /// The agent's name, of the span that gives the name.
+    #[schema(required)]
+    agent: Option<String>,
+    /// Tokens read by models, of the calls of the trace, or if none reported any, of its aggregates; null when no
+    /// span reported any.
+    #[schema(required)]
+    input_tokens: Option<u64>,
+    /// Tokens written by models, likewise.
+    #[schema(required)]
+    output_tokens: Option<u64>,
 }
 
 /// Appends a span; without `payloads` its five payload keys are left out.
@@ -114,6 +124,15 @@ pub(super) fn push_summary(out: &mut Vec<u8>, trace: &TraceSummary) {
     push_number(out, b",\"open_count\":", trace.open_count);
     push_number(out, b",\"error_count\":", trace.error_count);
     push_optional(out, b",\"status\":", trace.status.map(Status::as_str));
+    push_optional(out, b",\"agent\":", trace.agent_name.as_deref());
+    for (key, tokens) in
+        [(&b",\"input_tokens\":"[..], trace.input_tokens), (b",\"output_tokens\":", trace.output_tokens)]
+    {
+        match tokens {
+            Some(tokens) => push_number(out, key, tokens),
+            None => push_optional(out, key, None),
+        }
+    }
     out.push(b'}');
 }
 

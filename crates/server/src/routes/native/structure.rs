@@ -11,13 +11,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use endspan_model::{Status, TraceId};
-use endspan_store::StoredSpan;
+use endspan_store::SpanHeader;
 use endspan_wire::push_string;
 use http::request::Parts;
 use http::{Request, StatusCode};
 use utoipa::ToSchema;
 
-use super::encode::{push_number, push_text, status};
+use super::encode::{push_number, push_text};
 use super::refusal::{ReadError, refuse};
 use super::traces::TraceIdPath;
 use crate::account::selected_account;
@@ -67,6 +67,10 @@ struct StructureColumns {
     start: Vec<i64>,
     /// Microseconds from start to end, negative when the end comes first; null while the span runs.
     duration: Vec<Option<i64>>,
+    /// Tokens read by the model; null where none were reported. Absent when no span reported any, as the next.
+    input_tokens: Option<Vec<Option<u64>>>,
+    /// Tokens written by the model.
+    output_tokens: Option<Vec<Option<u64>>>,
 }
 
 /// Returns a trace's spans without payloads, by columns.
@@ -91,14 +95,14 @@ pub(super) async fn structure(State(app): State<Arc<App>>, request: Request<Body
 async fn find(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let id = segment::last_but_one(parts.uri.path(), "trace_id")?;
     let account = selected_account(&parts.headers)?;
-    let mut spans = app.store.read_trace(account.as_ref(), &TraceId::from(id.as_str()), false).await?;
+    let mut spans = app.store.read_structure(account.as_ref(), &TraceId::from(id.as_str())).await?;
     let Some(first) = spans.first() else { return Err(Problem::NotFound { id }) };
     let account = first.account.clone();
     let mut others: Vec<String> = Vec::new();
-    spans.retain(|stored| {
-        let wanted = stored.account == account;
-        if !wanted && !others.iter().any(|other| other == stored.account.as_str()) {
-            others.push(stored.account.as_str().to_owned());
+    spans.retain(|header| {
+        let wanted = header.account == account;
+        if !wanted && !others.iter().any(|other| other == header.account.as_str()) {
+            others.push(header.account.as_str().to_owned());
         }
         wanted
     });
@@ -123,13 +127,13 @@ impl<'a> Dictionary<'a> {
     }
 }
 
-fn encode(id: &str, account: &str, others: &[String], spans: &[StoredSpan]) -> Vec<u8> {
+fn encode(id: &str, account: &str, others: &[String], spans: &[SpanHeader]) -> Vec<u8> {
     let places: HashMap<&str, i64> =
-        spans.iter().zip(0..).map(|(stored, place)| (stored.span.id.as_str(), place)).collect();
+        spans.iter().zip(0..).map(|(header, place)| (header.id.as_str(), place)).collect();
     let (mut names, mut types, mut missing) =
         (Dictionary::default(), Dictionary::default(), Dictionary::default());
-    let base = spans.iter().map(|stored| stored.span.start_time.unix_micros()).min().unwrap_or_default();
-    let position = spans.iter().map(|stored| stored.version).max().unwrap_or_default();
+    let base = spans.iter().map(|header| header.start_time.unix_micros()).min().unwrap_or_default();
+    let position = spans.iter().map(|header| header.version).max().unwrap_or_default();
 
     let mut out = Vec::with_capacity(512 + spans.len() * 80);
     push_text(&mut out, b"{\"account\":", account);
@@ -140,8 +144,8 @@ fn encode(id: &str, account: &str, others: &[String], spans: &[StoredSpan]) -> V
     out.extend_from_slice(b",\"base_unix_micros\":");
     out.extend_from_slice(itoa::Buffer::new().format(base).as_bytes());
     out.extend_from_slice(b",\"columns\":{\"id\":");
-    push_texts(&mut out, spans.iter().map(|stored| stored.span.id.as_str()));
-    let parents = spans.iter().map(|stored| match &stored.span.parent_id {
+    push_texts(&mut out, spans.iter().map(|header| header.id.as_str()));
+    let parents = spans.iter().map(|header| match &header.parent_id {
         None => Some(-1),
         Some(parent) => {
             let place = places.get(parent.as_str()).copied();
@@ -149,19 +153,29 @@ fn encode(id: &str, account: &str, others: &[String], spans: &[StoredSpan]) -> V
         }
     });
     push_column(&mut out, b",\"parent\":", parents);
-    push_column(&mut out, b",\"name\":", spans.iter().map(|stored| Some(names.place(&stored.span.name))));
-    let kinds = spans.iter().map(|stored| stored.span.span_type);
+    push_column(&mut out, b",\"name\":", spans.iter().map(|header| Some(names.place(&header.name))));
+    let kinds = spans.iter().map(|header| header.span_type);
     let kinds = kinds.map(|kind| Some(kind.map_or(-1, |kind| types.place(kind.as_str()))));
     push_column(&mut out, b",\"type\":", kinds);
-    let states = spans.iter().map(|stored| Some(status(&stored.span).map_or(0, Status::code).into()));
+    let states = spans.iter().map(|header| Some(status(header).map_or(0, Status::code).into()));
     push_column(&mut out, b",\"status\":", states);
-    let starts = spans.iter().map(|stored| Some(stored.span.start_time.unix_micros() - base));
+    let starts = spans.iter().map(|header| Some(header.start_time.unix_micros() - base));
     push_column(&mut out, b",\"start\":", starts);
-    let durations = spans.iter().map(|stored| {
-        let end = stored.span.end_time?;
-        Some(end.unix_micros() - stored.span.start_time.unix_micros())
+    let durations = spans.iter().map(|header| {
+        let end = header.end_time?;
+        Some(end.unix_micros() - header.start_time.unix_micros())
     });
     push_column(&mut out, b",\"duration\":", durations);
+    for (key, tokens) in [
+        (&b",\"input_tokens\":"[..], (|header| header.facets.input_tokens) as fn(&SpanHeader) -> Option<u64>),
+        (b",\"output_tokens\":", |header| header.facets.output_tokens),
+    ] {
+        let counts =
+            || spans.iter().map(|header| tokens(header).and_then(|tokens| i64::try_from(tokens).ok()));
+        if counts().any(|count| count.is_some()) {
+            push_column(&mut out, key, counts());
+        }
+    }
     out.extend_from_slice(b"},\"names\":");
     push_texts(&mut out, names.list.into_iter());
     out.extend_from_slice(b",\"types\":");
@@ -170,6 +184,11 @@ fn encode(id: &str, account: &str, others: &[String], spans: &[StoredSpan]) -> V
     push_texts(&mut out, missing.list.into_iter());
     out.push(b'}');
     out
+}
+
+/// A completed span without a status has succeeded, as on spans.
+fn status(header: &SpanHeader) -> Option<Status> {
+    header.status.or_else(|| header.end_time.is_some().then_some(Status::Success))
 }
 
 fn push_texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {

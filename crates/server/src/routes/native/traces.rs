@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use endspan_model::{SpanId, TraceId};
-use endspan_store::TraceQuery;
+use endspan_model::{SpanId, Timestamp, TraceId};
+use endspan_store::{TraceQuery, TraceState};
+use endspan_wire::time;
 use http::request::Parts;
 use http::{Request, StatusCode};
 use utoipa::{IntoParams, ToSchema};
@@ -34,6 +35,28 @@ pub(super) struct TracesParameters {
     limit: Option<u32>,
     /// `next` of the page before.
     after: Option<String>,
+    /// Only traces that start at this moment or later: ISO 8601, or Unix seconds.
+    start_after: Option<String>,
+    /// Only traces that start before this moment.
+    start_before: Option<String>,
+    /// Only traces whose name contains this text; letter case does not count.
+    name: Option<String>,
+    /// Only traces that stand so: `error` or `canceled` by the root's status, else `running` while a span has not
+    /// ended, else `ok`. Several with commas between them.
+    #[param(example = "error,running")]
+    status: Option<String>,
+    /// Only traces of the agent with exactly this name.
+    agent: Option<String>,
+    /// Only traces with, or without, a span of the status `ERROR`.
+    has_error: Option<bool>,
+    /// Only traces that took at least this long, from the earliest start to the latest end.
+    min_duration_ms: Option<u64>,
+    /// Only traces that took at most this long.
+    max_duration_ms: Option<u64>,
+    /// Only traces with at least this many tokens, in and out together.
+    min_tokens: Option<u64>,
+    /// Only traces with at most this many tokens.
+    max_tokens: Option<u64>,
 }
 
 /// A page of traces.
@@ -66,29 +89,92 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request<Body>) ->
 
 async fn find_page(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let account = selected_account(&parts.headers)?;
-    let mut query = TraceQuery { limit: DEFAULT_LIMIT, after: None };
-    for (name, value) in query_pairs(parts.uri.query()) {
-        match name.as_ref() {
-            "limit" => {
-                let value = value.map_err(|error| Problem::query("limit", error.to_string()))?;
-                let limit = whole_number(&value).filter(|limit| (1..=MAX_LIMIT).contains(limit));
-                query.limit = limit
-                    .and_then(|limit| u32::try_from(limit).ok())
-                    .ok_or_else(|| Problem::query("limit", "expected a whole number from 1 to 1000"))?;
-            }
-            "after" => {
-                let value = value.map_err(|error| Problem::query("after", error.to_string()))?;
-                query.after = (!value.is_empty()).then(|| value.into_owned());
-            }
-            _ => {}
-        }
-    }
+    let query = parse(parts.uri.query())?;
     let page = app.store.list_traces(account.as_ref(), &query).await?;
     let mut answer = b"{\"traces\":".to_vec();
     push_list(&mut answer, &page.traces, push_summary);
     push_optional(&mut answer, b",\"next\":", page.next.as_deref());
     answer.push(b'}');
     Ok(reply::json(StatusCode::OK, answer))
+}
+
+/// Empty values ask for nothing; the last of a repeated parameter counts.
+fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
+    let mut parsed = TraceQuery { limit: DEFAULT_LIMIT, ..TraceQuery::default() };
+    let filter = &mut parsed.filter;
+    for (name, value) in query_pairs(query) {
+        const KNOWN: [&str; 12] = [
+            "limit",
+            "after",
+            "start_after",
+            "start_before",
+            "name",
+            "status",
+            "agent",
+            "has_error",
+            "min_duration_ms",
+            "max_duration_ms",
+            "min_tokens",
+            "max_tokens",
+        ];
+        let Some(field) = KNOWN.into_iter().find(|known| *known == name) else { continue };
+        let value = value.map_err(|error| Problem::query(field, error.to_string()))?;
+        let text = (!value.is_empty()).then(|| value.as_ref());
+        let number = || text.map(|text| count(field, text)).transpose();
+        let micros = || Ok::<_, Problem>(number()?.map(|ms| ms.saturating_mul(1000)));
+        match field {
+            "limit" => {
+                let limit = whole_number(&value).filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                parsed.limit = limit
+                    .and_then(|limit| u32::try_from(limit).ok())
+                    .ok_or_else(|| Problem::query("limit", "expected a whole number from 1 to 1000"))?;
+            }
+            "after" => parsed.after = text.map(str::to_owned),
+            "start_after" => filter.start_from = text.map(|text| moment(field, text)).transpose()?,
+            "start_before" => filter.start_before = text.map(|text| moment(field, text)).transpose()?,
+            "name" => filter.name = text.map(str::to_owned),
+            "status" => filter.states = text.map(states).transpose()?.unwrap_or_default(),
+            "agent" => filter.agent = text.map(str::to_owned),
+            "has_error" => filter.has_error = text.map(|text| truth(field, text)).transpose()?,
+            "min_duration_ms" => filter.min_duration_micros = micros()?,
+            "max_duration_ms" => filter.max_duration_micros = micros()?,
+            "min_tokens" => filter.min_tokens = number()?,
+            _ => filter.max_tokens = number()?,
+        }
+    }
+    Ok(parsed)
+}
+
+fn count(field: &'static str, text: &str) -> Result<u64, Problem> {
+    whole_number(text)
+        .and_then(|number| u64::try_from(number).ok())
+        .ok_or_else(|| Problem::query(field, "expected a whole number from 0"))
+}
+
+fn moment(field: &'static str, text: &str) -> Result<Timestamp, Problem> {
+    let found = time::parse_text(text.as_bytes()).or_else(|| time::parse_number(text.as_bytes()));
+    found.ok_or_else(|| Problem::query(field, "expected a time: ISO 8601 text or Unix seconds"))
+}
+
+fn truth(field: &'static str, text: &str) -> Result<bool, Problem> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Problem::query(field, "expected true or false")),
+    }
+}
+
+fn states(text: &str) -> Result<Vec<TraceState>, Problem> {
+    let state = |word: &str| match word.trim().to_ascii_lowercase().as_str() {
+        "ok" => Ok(TraceState::Ok),
+        "error" => Ok(TraceState::Error),
+        "running" => Ok(TraceState::Running),
+        "canceled" => Ok(TraceState::Canceled),
+        _ => {
+            Err(Problem::query("status", "expected ok, error, running or canceled, with commas between them"))
+        }
+    };
+    text.split(',').map(state).collect()
 }
 
 /// The query of `GET /api/traces/{trace_id}`.
