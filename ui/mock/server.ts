@@ -92,7 +92,13 @@ export class MockServer {
   private answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url!, "http://mock");
     const path = url.pathname;
-    if (!path.startsWith("/api/")) return this.file(path, response);
+    if (path === "/openapi.json" && !this.options.upstream) {
+      const parameters = [{ name: "text" }];
+      return json(request, response, {
+        paths: { "/api/traces": { get: { parameters } }, "/api/traces/{trace_id}/search": {} },
+      });
+    }
+    if (!path.startsWith("/api/") && path !== "/openapi.json") return this.file(path, response);
     if (this.options.upstream) return forward(this.options.upstream, request, response);
     if (this.options.key && request.headers["x-api-key"] !== this.options.key) {
       return json(request, response, { message: "an API key is needed" }, 401);
@@ -140,10 +146,10 @@ export class MockServer {
       .map((spans) => ({ spans, summary: summarise(spans) }))
       .filter(({ spans, summary }) => {
         if (text && !spans.some((span) => JSON.stringify(span).toLowerCase().includes(text))) return false;
-        if (status === "error" && summary.error_count === 0) return false;
+        if (search.get("has_error") === "true" && summary.error_count === 0) return false;
         if (status === "running" && summary.open_count === 0) return false;
         if (status === "ok" && (summary.error_count > 0 || summary.open_count > 0)) return false;
-        if (agent && summary.agent_name !== agent) return false;
+        if (agent && summary.agent !== agent) return false;
         if (name && !summary.name.toLowerCase().includes(name)) return false;
         if (since && summary.start_time < since) return false;
         if (minTokens && summary.input_tokens + summary.output_tokens < minTokens) return false;
@@ -294,7 +300,7 @@ function summarise(spans: MockSpan[]) {
     account: root.account,
     trace_id: root.trace_id,
     name: root.name,
-    agent_name: metadata?.agent_name ?? null,
+    agent: metadata?.agent_name ?? null,
     start_time: iso(start),
     end_time: end === null ? null : iso(end),
     duration: end === null ? null : end - start,

@@ -5,6 +5,7 @@
 import { kindOf } from "../model/kinds";
 import type { SpanRow, Status, TraceStructure, TraceSummary } from "../model/span";
 import { parseMoment } from "../model/time";
+import { capabilities } from "./capabilities";
 import { ApiError, query, request } from "./http";
 import type {
   ColumnsAnswer,
@@ -41,7 +42,7 @@ function toSummary(answer: TraceSummaryAnswer): TraceSummary {
     account: answer.account,
     traceId: answer.trace_id,
     name: answer.name,
-    agent: answer.agent_name ?? null,
+    agent: answer.agent ?? null,
     start: parseMoment(answer.start_time),
     end: parseMoment(answer.end_time),
     spanCount: answer.span_count,
@@ -60,14 +61,17 @@ export async function listTraces(
   limit: number,
   abort?: AbortSignal,
 ): Promise<TracePage> {
+  // A server without payload search would ignore the text and answer everything: there it searches names.
+  const payloads = filter.text ? (await capabilities()).searchTraces : false;
   const response = await request(
     `/api/traces${query({
       limit,
       after,
-      text: filter.text,
-      name: filter.name,
+      text: payloads ? filter.text : null,
+      name: filter.name ?? (payloads ? null : filter.text),
       agent: filter.agent,
-      status: filter.status,
+      status: filter.status === "error" ? null : filter.status,
+      has_error: filter.status === "error" ? true : null,
       start_after: filter.since,
       start_before: filter.until,
       min_duration_ms: filter.minDurationMs,
@@ -220,6 +224,7 @@ export async function searchTrace(
   text: string,
   abort?: AbortSignal,
 ) {
+  if (!(await capabilities()).searchTrace) return [];
   const path = `/api/traces/${encodeURIComponent(traceId)}/search${query({ text })}`;
   const options = { signal: abort, headers: inAccount(account) };
   const answer = (await (await request(path, options)).json()) as { ids: string[] };

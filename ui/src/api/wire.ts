@@ -14,7 +14,7 @@ interface UsageFields {
   cost_usd?: number | null;
 }
 
-export type TraceSummaryAnswer = Schemas["ReadTrace"] & UsageFields & { agent_name?: string | null };
+export type TraceSummaryAnswer = Schemas["ReadTrace"] & UsageFields & { agent?: string | null };
 
 export interface TracePageAnswer {
   traces: TraceSummaryAnswer[];

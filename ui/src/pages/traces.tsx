@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { capabilities } from "../api/capabilities";
 import { listTraces, type TraceFilter } from "../api/client";
 import { account } from "../api/session";
 import { follow, type Liveness } from "../api/tail";
@@ -198,6 +199,14 @@ function Filters(props: { live: Liveness; traces: TraceSummary[] }) {
   const search = place.value.search;
   const input = useRef<HTMLInputElement>(null);
   const [text, setText] = useState(search.get("q") ?? "");
+  const [payloads, setPayloads] = useState(false);
+  const what = payloads ? "Search names and payloads" : "Search names";
+  useEffect(() => {
+    capabilities().then(
+      (offered) => setPayloads(offered.searchTraces),
+      () => {},
+    );
+  }, []);
   const extra = ["name", "agent", "min_ms", "min_tokens"].some((name) => search.has(name));
   const [open, setOpen] = useState(extra);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -234,8 +243,8 @@ function Filters(props: { live: Liveness; traces: TraceSummary[] }) {
           ref={input}
           class="field"
           type="search"
-          placeholder="Search names and payloads"
-          aria-label="Search names and payloads"
+          placeholder={what}
+          aria-label={what}
           value={text}
           onInput={(event) => type(event.currentTarget.value)}
         />
