@@ -211,6 +211,8 @@ export interface components {
         /** @description One trace, summed up. */
         ReadTrace: {
             account: string;
+            /** @description The agent's name, of the span that gives the name. */
+            agent: string | null;
             /** @description The latest end; null while no span has ended. */
             end_time: string | null;
             /**
@@ -218,6 +220,12 @@ export interface components {
              * @description Spans with the status `ERROR`.
              */
             error_count: number;
+            /**
+             * Format: int64
+             * @description Tokens read by models, of the calls of the trace, or if none reported any, of its aggregates; null when no
+             *     span reported any.
+             */
+            input_tokens: number | null;
             /** @description The root span's name, else the earliest span's. */
             name: string;
             /**
@@ -225,6 +233,11 @@ export interface components {
              * @description Spans that have not ended.
              */
             open_count: number;
+            /**
+             * Format: int64
+             * @description Tokens written by models, likewise.
+             */
+            output_tokens: number | null;
             /** Format: int64 */
             span_count: number;
             start_time: string;
@@ -278,8 +291,12 @@ export interface components {
             /** @description Microseconds from start to end, negative when the end comes first; null while the span runs. */
             duration: (number | null)[];
             id: string[];
+            /** @description Tokens read by the model; null where none were reported. Absent when no span reported any, as the next. */
+            input_tokens?: (number | null)[] | null;
             /** @description Entry of `names`. */
             name: number[];
+            /** @description Tokens written by the model. */
+            output_tokens?: (number | null)[] | null;
             /** @description Position of the parent; -1 for none; `-2 - k` for entry `k` of `missing_parents`. */
             parent: number[];
             /** @description Microseconds from the base to the start. */
@@ -511,6 +528,30 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description Only traces that start at this moment or later: ISO 8601, or Unix seconds. */
+                start_after?: string;
+                /** @description Only traces that start before this moment. */
+                start_before?: string;
+                /** @description Only traces whose name contains this text; letter case does not count. */
+                name?: string;
+                /**
+                 * @description Only traces that stand so: `error` or `canceled` by the root's status, else `running` while a span has not
+                 *     ended, else `ok`. Several with commas between them.
+                 * @example error,running
+                 */
+                status?: string;
+                /** @description Only traces of the agent with exactly this name. */
+                agent?: string;
+                /** @description Only traces with, or without, a span of the status `ERROR`. */
+                has_error?: boolean;
+                /** @description Only traces that took at least this long, from the earliest start to the latest end. */
+                min_duration_ms?: number;
+                /** @description Only traces that took at most this long. */
+                max_duration_ms?: number;
+                /** @description Only traces with at least this many tokens, in and out together. */
+                min_tokens?: number;
+                /** @description Only traces with at most this many tokens. */
+                max_tokens?: number;
             };
             header?: {
                 /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
