@@ -646,7 +646,7 @@ function State(props: { trace: TraceSummary }) {
 
 function FirstSteps() {
   const server = location.origin;
-  const python = `import endspan\n\nendspan.configure(sgp_url="${server}")\nwith endspan.trace("my-agent") as trace:\n    trace.span("hello", input={"who": "world"}).end()`;
+  const python = `import endspan\ntracer = endspan.Tracer(exporters=[endspan.AgentexExporter("${server}")])\nwith tracer.trace("first").span("hello", input={"who": "world"}) as span: span.output = {"said": "hi"}`;
   const curl = `curl ${server}/spans -H 'content-type: application/json' -d '{\n  "trace_id": "first", "name": "hello", "start_time": "${new Date().toISOString()}",\n  "end_time": "${new Date(Date.now() + 120).toISOString()}", "input": {"who": "world"}}'`;
   return (
     <div class="empty">
@@ -656,8 +656,12 @@ function FirstSteps() {
       <Snippet text={curl} />
       <h2>From Python</h2>
       <Snippet text={python} />
-      <h2>A whole agent run to look at</h2>
-      <Snippet text={`endspan demo --url ${server}`} />
+      <h2>From any OpenTelemetry exporter</h2>
+      <Snippet text={`OTEL_EXPORTER_OTLP_ENDPOINT=${server}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`} />
+      <p class="soft">
+        Or look at a whole agent run first: <code>endspan demo</code> starts a server with agents that write
+        to it.
+      </p>
     </div>
   );
 }

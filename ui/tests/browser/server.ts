@@ -10,6 +10,8 @@ import { MockServer } from "../../mock/server";
 /** A server with pages, that spans can be written to. */
 export interface TestServer {
   base: string;
+  /** Where clients write to. */
+  api: string;
   /** True for the span server itself; false for the stand-in. */
   real: boolean;
   write(spans: MockSpan[]): Promise<void>;
@@ -29,8 +31,10 @@ export async function startServer(): Promise<TestServer> {
 
 export async function startStandIn(options: { key?: string } = {}): Promise<TestServer> {
   const server = new MockServer({ dist, ...options });
+  const base = await server.listen();
   return {
-    base: await server.listen(),
+    base,
+    api: base,
     real: false,
     write: async (spans) => {
       const known = server.traces.has(spans[0]!.trace_id);
@@ -62,6 +66,7 @@ async function startReal(binary: string): Promise<TestServer> {
   const front = page.ok ? null : new MockServer({ dist, upstream: base });
   return {
     base: front ? await front.listen() : base,
+    api: base,
     real: true,
     write: (spans) => send(base, spans),
     close: async () => {

@@ -126,6 +126,27 @@ describe("traces page", () => {
     await page.waitForURL(`${server.base}/`);
   });
 
+  it("begins with lines that work, and shows what they send", async () => {
+    const empty = await startServer();
+    const fresh = await openChecked(browser);
+    await fresh.goto(empty.base);
+    await fresh.waitForSelector(".empty .snippet");
+    await fresh.waitForSelector(".live-state.live", { timeout: 10_000 });
+    const curl = (await texts(fresh, ".snippet"))[0]!;
+    if (empty.real) {
+      const body = /-d '([^']+)'/.exec(curl)![1]!;
+      const response = await fetch(`${empty.api}/spans`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body,
+      });
+      expect(response.status).toBe(200);
+      await fresh.waitForSelector(".trace-line:has-text('hello')");
+    }
+    await fresh.context().close();
+    await empty.close();
+  });
+
   it("says where to begin when nothing is there yet", async () => {
     const empty = await startStandIn();
     const fresh = await openChecked(browser);

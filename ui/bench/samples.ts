@@ -1,7 +1,9 @@
+/** Writes sample agent runs to a server, to look at: `tsx bench/samples.ts http://127.0.0.1:5003`. */
 import { makeTrace } from "../mock/generate";
 import { send } from "../mock/send";
 
-const base = process.argv[2]!;
+const base = process.argv[2];
+if (!base) throw new Error("name the server: tsx bench/samples.ts http://127.0.0.1:5003");
 const now = Date.now() * 1000;
 for (let i = 0; i < 60; i++) await send(base, makeTrace({ seed: 1000 + i, start: now - 60e6 - i * i * 4e6 }));
 await send(base, makeTrace({ seed: 3, start: now - 40e6, spans: 60, scenario: 0 }));
