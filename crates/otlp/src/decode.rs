@@ -50,6 +50,9 @@ pub enum SpanError {
         /// Bytes that came.
         got: usize,
     },
+    /// The name is longer than a span's name may be.
+    #[error("name: longer than {limit} bytes", limit = endspan_model::limits::MAX_NAME_BYTES)]
+    NameTooLong,
     /// Neither start nor end is given.
     #[error("start_time_unix_nano: missing")]
     NoTime,

@@ -133,6 +133,22 @@ fn a_bad_span_costs_one_span_in_protobuf_too() {
 }
 
 #[test]
+fn names_and_conversations_keep_to_the_limits() {
+    let span = |name: &str, session: &str| {
+        format!(
+            r#"{{"traceId":"{TRACE}","spanId":"0000000000000001","startTimeUnixNano":"1","name":"{name}",
+            "attributes":[{{"key":"session.id","value":{{"stringValue":"{session}"}}}}]}}"#
+        )
+    };
+    let request = json(&with_spans(&span(&"n".repeat(16 * 1024 + 1), "")));
+    assert_eq!(request.rejected[0].error.to_string(), "name: longer than 16384 bytes");
+    assert_eq!(one(&with_spans(&span("n", "chat-1"))).group_id.as_deref(), Some("chat-1"));
+    let long = one(&with_spans(&span("n", &"c".repeat(257))));
+    assert_eq!(long.group_id, None);
+    assert!(long.metadata.unwrap().as_str().contains(&"c".repeat(257)));
+}
+
+#[test]
 fn data_without_spans_is_an_error_with_a_reason() {
     for empty in ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#] {
         assert_eq!(json(empty).spans, []);

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use endspan_model::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
 use endspan_model::{Payload, Span, SpanId, Status, Timestamp, TraceId};
 
 use super::SpanError;
@@ -91,6 +92,9 @@ impl Scratch {
         let started = if plain.start == 0 { plain.end } else { plain.start };
         if started == 0 {
             return Err(SpanError::NoTime);
+        }
+        if plain.name.len() > MAX_NAME_BYTES {
+            return Err(SpanError::NameTooLong);
         }
         let name = text(plain.name, &mut repairs.utf8).into_owned();
         self.write_otel(&plain, found.mapped, context, &mut repairs);
@@ -261,7 +265,7 @@ impl Found {
                 self.operation = Some((rank, Operation::from_word(word)));
             }
             Field::Conversation if self.conversation.as_ref().is_none_or(|(best, _)| rank < *best) => {
-                if let Some(id) = pair.string_value().filter(|id| !id.is_empty()) {
+                if let Some(id) = pair.string_value().filter(|id| is_group_id(id)) {
                     self.conversation = Some((rank, id.to_owned()));
                 }
             }
@@ -270,6 +274,11 @@ impl Found {
             _ => {}
         }
     }
+}
+
+/// Returns whether a conversation's id can be the group's: what cannot stays an attribute only.
+fn is_group_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.contains('\0')
 }
 
 fn push_flag(out: &mut Vec<u8>, key: &str, set: bool) {
