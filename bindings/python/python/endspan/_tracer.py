@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -51,6 +50,9 @@ class Tracer(_native.Tracer):
 
     async def flush_async(self, timeout: float = 30.0) -> Report:
         """The same, off the event loop."""
+        # Programs without a loop do not pay for its import.
+        import asyncio
+
         return await asyncio.get_running_loop().run_in_executor(None, self.flush, timeout)
 
     def shutdown(self, timeout: float | None = None) -> Report:
@@ -63,6 +65,9 @@ class Tracer(_native.Tracer):
 
     async def shutdown_async(self, timeout: float | None = None) -> Report:
         """The same, off the event loop."""
+        # Programs without a loop do not pay for its import.
+        import asyncio
+
         return await asyncio.get_running_loop().run_in_executor(None, self.shutdown, timeout)
 
     def stats(self) -> Stats:
