@@ -96,6 +96,8 @@ fn assert_all_came(sent: &[SpanData], stored: &[Span]) {
 
 #[tokio::test]
 async fn the_http_exporter_is_understood() {
+    // The exporter's HTTP client asks for a provider when another crate of the build has switched TLS on without one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     for compression in [None, Some(Compression::Gzip)] {
         let (sent, stored) = exported(|address, _| {
             let mut builder = SpanExporter::builder()
