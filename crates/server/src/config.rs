@@ -29,6 +29,11 @@ pub struct Config {
     pub max_connections: usize,
     /// Most open live tails; one more is answered 503. Default 256.
     pub max_live_subscribers: usize,
+    /// Most bytes of spans on one page of a search. A page that would have more is refused, or ends before it when the
+    /// client allows that. Default 32 MiB.
+    pub max_search_bytes: usize,
+    /// How long a search may look before it is refused, or answered in part when the client allows that. Default 10 s.
+    pub search_timeout: Duration,
     /// Takes credentials out of spans before they are stored or answered (`sgp-api` 3.4), on every API that
     /// writes; `None` keeps them. Default the built-in patterns.
     pub redactor: Option<Arc<Redactor>>,
@@ -59,6 +64,8 @@ impl Default for Config {
             max_in_flight_bytes: 256 * 1024 * 1024,
             max_connections: 10_000,
             max_live_subscribers: 256,
+            max_search_bytes: 32 * 1024 * 1024,
+            search_timeout: Duration::from_secs(10),
             redactor: Redactor::new(&RedactionConfig::default()).ok().map(Arc::new),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),

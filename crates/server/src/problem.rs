@@ -12,12 +12,13 @@ use crate::ingest::reason_of;
 /// Seconds after which a client may try again.
 pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// The part of a request at fault, outside its body.
+/// The part of a request at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Header,
     Path,
     Query,
+    Body,
 }
 
 impl Place {
@@ -26,6 +27,7 @@ impl Place {
             Self::Header => "header",
             Self::Path => "path",
             Self::Query => "query",
+            Self::Body => "body",
         }
     }
 }
@@ -37,7 +39,7 @@ pub(crate) enum Problem {
     Body(BodyError),
     /// Fields of the body are wrong. Never empty.
     Decode(Vec<DecodeError>),
-    /// A header, path segment or query parameter is wrong.
+    /// A header, path segment, query parameter or rule of the body is broken.
     Field { place: Place, field: &'static str, message: String },
     /// There is no span (or trace) with this id.
     NotFound { id: String },

@@ -149,6 +149,8 @@ labels! {
         SgpBatchInsert = "sgp_batch_insert",
         /// `PUT /v5/spans/batch`
         SgpBatchUpsert = "sgp_batch_upsert",
+        /// `POST /v5/spans/search`
+        SgpSearch = "sgp_search",
         /// `POST /v1/traces`
         OtlpHttp = "otlp_http",
         /// `TraceService/Export` over gRPC

@@ -26,6 +26,7 @@ mod readers;
 mod reads;
 mod row;
 mod schema;
+mod search;
 mod shared;
 mod store;
 mod trace_reads;

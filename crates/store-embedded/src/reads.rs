@@ -75,7 +75,7 @@ impl Reading<'_> {
     }
 
     /// Turns rows into spans: names their accounts and traces and, if asked, reads their payloads, each block once.
-    fn complete(&mut self, rows: Vec<SpanRow>, payloads: bool) -> Result<Vec<StoredSpan>> {
+    pub(crate) fn complete(&mut self, rows: Vec<SpanRow>, payloads: bool) -> Result<Vec<StoredSpan>> {
         let mut accounts: HashMap<i64, AccountId> = HashMap::new();
         let mut traces: HashMap<i64, TraceId> = HashMap::new();
         let mut loaded: Vec<StoredSpan> = Vec::with_capacity(rows.len());
@@ -314,7 +314,7 @@ fn order_by(order: ListOrder, direction: SortDirection) -> String {
     columns.iter().map(|column| format!("{column} {suffix}")).collect::<Vec<_>>().join(", ")
 }
 
-fn trace_id(connection: &Connection, trace_key: i64) -> Result<TraceId> {
+pub(crate) fn trace_id(connection: &Connection, trace_key: i64) -> Result<TraceId> {
     let mut statement = connection.prepare_cached("SELECT trace_id FROM traces WHERE trace_key = ?1")?;
     let id: Option<StoredId> = statement.query_row([trace_key], |row| row.get(0)).optional()?;
     let id = id.ok_or_else(|| EngineError::damaged(format!("trace {trace_key} is not there")))?;

@@ -7,8 +7,8 @@ use std::{
 use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
-    Changes, ListQuery, SpanHeader, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery,
-    WriteRequest, WriteResponse,
+    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
+    TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -25,6 +25,7 @@ use crate::{
     readers::{ReadQueue, Reading},
     reads,
     schema::{self, Role},
+    search,
     shared::{Accounts, KeyedHash, Shared},
     trace_reads,
     writer::{self, Job},
@@ -318,6 +319,15 @@ impl SpanStore for EmbeddedStore {
     ) -> std::result::Result<TracePage, StoreError> {
         let (account, query) = (account.cloned(), query.clone());
         self.read(move |reading| trace_reads::list_traces(reading, account.as_ref(), &query)).await
+    }
+
+    async fn search_spans(
+        &self,
+        account: Option<&AccountId>,
+        query: &SpanQuery,
+    ) -> std::result::Result<SpanPage, StoreError> {
+        let (account, query) = (account.cloned(), query.clone());
+        self.read(move |reading| search::search_spans(reading, account.as_ref(), &query)).await
     }
 
     async fn changes(

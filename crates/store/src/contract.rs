@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 
 use crate::{
-    Changes, ListQuery, SpanHeader, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest,
-    WriteResponse,
+    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, StoreError, StoreStats, StoredSpan, TracePage,
+    TraceQuery, WriteRequest, WriteResponse,
 };
 
 /// A place that keeps spans. Every engine behaves the same; the conformance suite holds it to that.
@@ -96,6 +96,13 @@ pub trait SpanStore: Send + Sync + 'static {
         account: Option<&AccountId>,
         query: &TraceQuery,
     ) -> Result<TracePage, StoreError>;
+
+    /// Returns a page of spans by the rules of [`SpanQuery`].
+    async fn search_spans(
+        &self,
+        account: Option<&AccountId>,
+        query: &SpanQuery,
+    ) -> Result<SpanPage, StoreError>;
 
     /// Returns at most `limit` spans written after `position`, oldest write first, and the position to go on
     /// from. Position 0 is before everything. A reader that goes on from each answer misses no span's latest

@@ -19,6 +19,7 @@ mod error;
 pub mod memory;
 pub mod parents;
 pub mod query;
+pub mod search;
 pub mod text;
 mod write;
 
@@ -28,4 +29,5 @@ pub use query::{
     Changes, ListOrder, ListQuery, SortDirection, SpanHeader, StoreStats, StoredSpan, TraceFilter, TracePage,
     TraceQuery, TraceState, TraceSummary,
 };
+pub use search::{SpanPage, SpanQuery};
 pub use write::{Outcome, Rejection, WriteOperation, WriteRequest, WriteResponse};

@@ -13,9 +13,12 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanPatch, Timestamp, TraceId, UsageKind, merge};
 
 use crate::{
-    Changes, ListOrder, ListQuery, Outcome, Rejection, SortDirection, SpanHeader, SpanStore, StoreError,
-    StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary, WriteOperation, WriteRequest, WriteResponse,
-    cursor::TraceCursor, parents,
+    Changes, ListOrder, ListQuery, Outcome, Rejection, SortDirection, SpanHeader, SpanPage, SpanQuery,
+    SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary, WriteOperation,
+    WriteRequest, WriteResponse,
+    cursor::TraceCursor,
+    parents,
+    search::{PageBuilder, SpanPosition},
 };
 
 /// A store in memory. See [the module](self).
@@ -333,6 +336,31 @@ impl SpanStore for MemoryStore {
             cursor.encode()
         });
         Ok(TracePage { traces, next })
+    }
+
+    async fn search_spans(
+        &self,
+        account: Option<&AccountId>,
+        query: &SpanQuery,
+    ) -> Result<SpanPage, StoreError> {
+        let state = self.open()?;
+        let mut examined: Vec<(SpanPosition, &StoredSpan)> = (state.of(account))
+            .filter_map(|stored| {
+                let facets = Facets::of(&stored.span);
+                let position = SpanPosition::of(&stored.account, &stored.span, &facets, query.sort);
+                let passes = query.is_ahead(&position) && query.filter.matches_row(&stored.span, &facets);
+                passes.then_some((position, stored))
+            })
+            .collect();
+        examined.sort_by(|(left, _), (right, _)| query.compare(left, right));
+        let mut page = PageBuilder::new(query);
+        for (position, stored) in examined {
+            let passes = query.filter.matches_payloads(&stored.span);
+            if (passes && !page.push(stored.clone())) || !page.check_time(|| position) {
+                break;
+            }
+        }
+        Ok(page.finish())
     }
 
     async fn changes(

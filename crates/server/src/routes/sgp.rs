@@ -2,6 +2,7 @@
 
 mod batch;
 mod refusal;
+mod search;
 mod single;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(single::create))
         .routes(routes!(single::get, single::patch))
         .routes(routes!(batch::insert, batch::upsert))
-        // A span may be called "batch".
+        .routes(routes!(search::search))
+        // A span may be called "batch" or "search".
+        .route("/v5/spans/search", axum::routing::get(single::get).patch(single::patch))
         .route("/v5/spans/batch", axum::routing::get(single::get).patch(single::patch))
 }

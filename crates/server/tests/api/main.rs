@@ -12,4 +12,5 @@ mod operations;
 mod otlp;
 mod scripted_store;
 mod sgp;
+mod sgp_search;
 mod ui;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::memory::MemoryStore;
 use endspan_store::{
-    Changes, ListQuery, SpanHeader, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery,
-    WriteRequest, WriteResponse,
+    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
+    TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use tokio::sync::{Notify, watch};
 
@@ -138,6 +138,15 @@ impl SpanStore for ScriptedStore {
     ) -> Result<TracePage, StoreError> {
         self.play().await?;
         self.inner.list_traces(account, query).await
+    }
+
+    async fn search_spans(
+        &self,
+        account: Option<&AccountId>,
+        query: &SpanQuery,
+    ) -> Result<SpanPage, StoreError> {
+        self.play().await?;
+        self.inner.search_spans(account, query).await
     }
 
     async fn changes(

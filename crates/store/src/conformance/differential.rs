@@ -3,7 +3,7 @@
 //!
 //! The number of runs is `PROPTEST_CASES` (default 64). A failing run is shrunk and printed.
 
-use endspan_model::{AccountId, Payload, Span, SpanId, SpanType, Status, Timestamp, TraceId};
+use endspan_model::{AccountId, Facets, Payload, Span, SpanId, SpanType, Status, Timestamp, TraceId};
 use proptest::{
     collection::vec,
     option,
@@ -14,7 +14,10 @@ use proptest::{
 
 use super::*;
 use crate::{
-    ListOrder, ListQuery, SortDirection, SpanHeader, TraceFilter, TraceQuery, TraceState, memory::MemoryStore,
+    ListOrder, ListQuery, SortDirection, SpanHeader, SpanQuery, TraceFilter, TraceQuery, TraceState,
+    memory::MemoryStore,
+    search::{MetadataFilter, SpanFilter, SpanPosition, SpanSort},
+    text::TextQuery,
 };
 
 /// Ids that are likely to meet, and whose short forms could be taken for one another.
@@ -238,6 +241,7 @@ async fn compare_reads(model: &MemoryStore, engine: &dyn SpanStore) -> Result<()
         compare_traces(model, engine, scope).await?;
         compare_change_pages(model, engine, scope).await?;
         compare_structures(model, engine, scope).await?;
+        compare_searches(model, engine, scope).await?;
     }
     let (expected, found) = (model.stats().await.unwrap(), engine.stats().await.unwrap());
     same("counts", &(expected.spans, expected.traces), &(found.spans, found.traces))
@@ -312,6 +316,68 @@ async fn compare_traces(
             query.after = expected.next;
             if query.after.is_none() {
                 break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every filter under every order, page by page in both directions.
+async fn compare_searches(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    let all = SpanFilter::default;
+    let text = |terms: &[&str]| TextQuery::parse(terms).unwrap();
+    let filters = [
+        all(),
+        SpanFilter { start_from: Some(at(1)), start_to: Some(at(2)), ..all() },
+        SpanFilter { trace_ids: ["a".into(), "b".into()].into(), ..all() },
+        SpanFilter { span_ids: ["".into(), "B".into(), IDS[5].into()].into(), ..all() },
+        SpanFilter { spans: [("a".into(), "b".into()), ("b".into(), IDS[7].into())].into(), ..all() },
+        SpanFilter {
+            excluded_trace_ids: ["a".into()].into(),
+            excluded_span_ids: ["b".into()].into(),
+            ..all()
+        },
+        SpanFilter { parents_only: true, statuses: vec![Status::Success, Status::Error], ..all() },
+        SpanFilter { parent_ids: ["a".into()].into(), min_duration_micros: Some(0), ..all() },
+        SpanFilter {
+            names: ["a".to_owned(), "".to_owned()].into(),
+            types: vec![SpanType::Standalone],
+            ..all()
+        },
+        SpanFilter { agent_names: ["a".to_owned()].into(), max_duration_micros: Some(2), ..all() },
+        SpanFilter { text: text(&["sync"]), ..all() },
+        SpanFilter { text: text(&["input_tokens", IDS[5]]), ..all() },
+        SpanFilter { metadata: Some(MetadataFilter::Key("a".to_owned(), vec![1.into()])), ..all() },
+    ];
+    for (index, filter) in filters.into_iter().enumerate() {
+        // Every filter by start, and each by one of the other keys.
+        let other = [SpanSort::Duration, SpanSort::OutputTokens, SpanSort::InputTokens][index % 3];
+        for sort in [SpanSort::StartTime, other] {
+            for (direction, backward) in [
+                (SortDirection::Descending, false),
+                (SortDirection::Ascending, false),
+                (SortDirection::Descending, true),
+            ] {
+                let filter = filter.clone();
+                let mut query =
+                    SpanQuery { filter, sort, direction, backward, limit: 3, ..SpanQuery::default() };
+                loop {
+                    let expected = model.search_spans(scope, &query).await.unwrap();
+                    let found = engine.search_spans(scope, &query).await.unwrap();
+                    same("more", &expected.has_more, &found.has_more)?;
+                    let edge = if backward { expected.spans.first() } else { expected.spans.last() };
+                    query.from = edge.map(|stored| {
+                        SpanPosition::of(&stored.account, &stored.span, &Facets::of(&stored.span), sort)
+                    });
+                    same(&format!("{query:?}"), &unversioned(expected.spans), &unversioned(found.spans))?;
+                    if !expected.has_more {
+                        break;
+                    }
+                }
             }
         }
     }

@@ -29,6 +29,7 @@ pub mod lifecycle;
 pub mod lists;
 pub mod parent_checks;
 pub mod patches;
+pub mod search;
 pub mod traces;
 pub mod writes;
 
@@ -142,6 +143,23 @@ macro_rules! conformance_suite {
                 filters_narrow_the_list,
                 tokens_are_those_of_the_calls_else_of_the_aggregates,
                 a_structure_is_the_trace_without_payloads,
+            ];
+            search: [
+                sgp_row_35_pages_follow_one_another,
+                sgp_row_36_pages_backwards,
+                sgp_row_37_a_window_is_inclusive,
+                sgp_rows_40_to_42_ids_and_pairs,
+                sgp_row_43_roots_and_children,
+                sgp_row_44_durations_are_inclusive,
+                sgp_row_45_tokens_sort_with_none_as_zero,
+                sgp_row_46_ties_are_bytewise,
+                sgp_rows_47_48_51_values_in_lists,
+                sgp_row_50_metadata,
+                sgp_rows_52_to_60_text,
+                sgp_row_64_a_page_ends_at_its_bytes,
+                sgp_row_65_a_page_ends_at_its_time_and_goes_on,
+                searches_stay_within_their_account,
+                searches_see_the_latest_version,
             ];
             changes: [
                 changes_come_in_the_order_of_writing,

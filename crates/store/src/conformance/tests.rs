@@ -28,6 +28,7 @@ fn every_behaviour_is_listed() {
         include_str!("lifecycle.rs"),
         include_str!("lists.rs"),
         include_str!("parent_checks.rs"),
+        include_str!("search.rs"),
         include_str!("patches.rs"),
         include_str!("traces.rs"),
         include_str!("writes.rs"),

@@ -1,0 +1,386 @@
+//! The search: candidates in the order of the query, each checked against its row, then against its payloads.
+//!
+//! SQLite narrows by what it can compare; [`SpanFilter`](endspan_store::search::SpanFilter) has the last word. By start,
+//! candidates stream from the index and reading ends with the page. By other keys, and for given ids, the
+//! candidates are gathered and sorted first.
+
+use std::collections::{HashMap, HashSet};
+
+use endspan_model::{AccountId, Facets, SpanId, SpanType, Status, TraceId};
+use endspan_store::{
+    SortDirection, SpanPage, SpanQuery,
+    search::{PageBuilder, SpanFilter, SpanPosition, SpanSort},
+};
+use rusqlite::{ToSql, params};
+
+use crate::{
+    compact_id::CompactId,
+    error::Result,
+    readers::Reading,
+    reads::trace_id,
+    row::{SPAN_ROW, SpanRow, read_facets, read_span_row},
+    shared::short_hash,
+};
+
+/// Candidates whose payloads are read together: neighbours share blocks.
+const BATCH: usize = 256;
+/// Candidates that are held and sorted at first, and at most.
+const MIN_HELD: usize = 4096;
+const MAX_HELD: usize = 65_536;
+/// Where the facets begin in a row that is read as `SPAN_ROW` and the facets.
+const FACETS_AT: usize = 21;
+const FACETS: &str = "input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type";
+
+/// A row that passed, where it stands in the order.
+struct Candidate {
+    position: SpanPosition,
+    row: SpanRow,
+}
+
+pub(crate) fn search_spans(
+    reading: &mut Reading<'_>,
+    account: Option<&AccountId>,
+    query: &SpanQuery,
+) -> Result<SpanPage> {
+    let accounts = reading.account_keys(account);
+    let mut search = Search { query, page: PageBuilder::new(query), traces: HashMap::new() };
+    if query.limit == 0 {
+        return Ok(SpanPage::default());
+    }
+    if let Some(sequences) = given(reading, account, &accounts, &query.filter)? {
+        search.take_any(reading, &sequences, &accounts)?;
+    } else if let ([account_key], SpanSort::StartTime) = (&*accounts, query.sort) {
+        search.stream(reading, *account_key)?;
+    } else {
+        search.take_by_key(reading, &accounts)?;
+    }
+    Ok(search.page.finish())
+}
+
+struct Search<'q> {
+    query: &'q SpanQuery,
+    page: PageBuilder<'q>,
+    /// The ids of traces that were met.
+    traces: HashMap<i64, TraceId>,
+}
+
+impl Search<'_> {
+    /// Gathers the keys of all candidates and takes them in the order of the keys.
+    fn take_by_key(&mut self, reading: &mut Reading<'_>, accounts: &[i64]) -> Result<()> {
+        let key = match self.query.sort {
+            SpanSort::StartTime => "start_micros",
+            SpanSort::Duration => "coalesce(duration_micros, 0)",
+            SpanSort::InputTokens => "coalesce(input_tokens, 0)",
+            SpanSort::OutputTokens => "coalesce(output_tokens, 0)",
+        };
+        let (condition, parameters) = narrowed(&self.query.filter);
+        let mut statement = reading.connection.prepare_cached(&format!(
+            "SELECT {key}, sequence FROM spans NOT INDEXED WHERE account_key = ?1{condition}"
+        ))?;
+        let descending = (self.query.direction == SortDirection::Descending) != self.query.backward;
+        let from = self.query.from.as_ref().map(|from| from.key.0);
+        let mut keys: Vec<(i64, i64)> = Vec::new();
+        for account_key in accounts {
+            let mut all: Vec<&dyn ToSql> = vec![account_key];
+            all.extend(parameters.iter().map(AsRef::as_ref));
+            let mut rows = statement.query(&*all)?;
+            while let Some(row) = rows.next()? {
+                let key: i64 = row.get(0)?;
+                if from.is_none_or(|from| if descending { key <= from } else { key >= from }) {
+                    keys.push((key, row.get(1)?));
+                }
+            }
+        }
+        drop(statement);
+        keys.sort_unstable();
+        if descending {
+            keys.reverse();
+        }
+        let mut run: Vec<i64> = Vec::new();
+        let mut last = None;
+        for (key, sequence) in keys {
+            if last.replace(key) != Some(key)
+                && run.len() >= BATCH
+                && !self.take_any(reading, &std::mem::take(&mut run), accounts)?
+            {
+                return Ok(());
+            }
+            run.push(sequence);
+        }
+        self.take_any(reading, &run, accounts).map(drop)
+    }
+
+    /// Takes rows in the order of the query; whatever comes before or after them is not among them. Holds a bounded
+    /// number of candidates at a time and reads the rows again for the next ones. Returns whether the page goes on.
+    fn take_any(&mut self, reading: &mut Reading<'_>, sequences: &[i64], accounts: &[i64]) -> Result<bool> {
+        let query = self.query;
+        let mut most = MIN_HELD.max(self.page.wanted());
+        let mut after: Option<SpanPosition> = None;
+        let mut statement = reading
+            .connection
+            .prepare_cached(&format!("SELECT {SPAN_ROW}, {FACETS} FROM spans WHERE sequence = ?1"))?;
+        loop {
+            let order = |left: &Candidate, right: &Candidate| query.compare(&left.position, &right.position);
+            let mut held: Vec<Candidate> = Vec::new();
+            let mut dropped = false;
+            for sequence in sequences {
+                let mut rows = statement.query([sequence])?;
+                let Some(row) = rows.next()? else { continue };
+                let (row, facets) = (read_span_row(row)?, read_facets(row, FACETS_AT)?);
+                if !accounts.contains(&row.account_key) {
+                    continue;
+                }
+                let Some(candidate) = self.check(reading, row, &facets)? else { continue };
+                if after.as_ref().is_none_or(|after| query.compare(&candidate.position, after).is_gt()) {
+                    held.push(candidate);
+                }
+                if held.len() >= most * 2 {
+                    held.select_nth_unstable_by(most, order);
+                    held.truncate(most);
+                    dropped = true;
+                }
+            }
+            held.sort_by(order);
+            dropped |= held.len() > most;
+            held.truncate(most);
+            after = held.last().map(|last| last.position.clone());
+            if !self.take_sorted(reading, held)? {
+                return Ok(false);
+            }
+            if !dropped {
+                return Ok(true);
+            }
+            most = (most * 4).min(MAX_HELD);
+        }
+    }
+
+    fn check(
+        &mut self,
+        reading: &Reading<'_>,
+        mut row: SpanRow,
+        facets: &Facets,
+    ) -> Result<Option<Candidate>> {
+        let trace_id = match self.traces.get(&row.trace_key) {
+            Some(trace_id) => trace_id.clone(),
+            None => {
+                let trace_id = trace_id(reading.connection, row.trace_key)?;
+                self.traces.entry(row.trace_key).or_insert(trace_id).clone()
+            }
+        };
+        row.span.trace_id = trace_id;
+        if !self.query.filter.matches_row(&row.span, facets) {
+            return Ok(None);
+        }
+        let account = reading.account(row.account_key)?;
+        let position = SpanPosition::of(&account, &row.span, facets, self.query.sort);
+        Ok(self.query.is_ahead(&position).then_some(Candidate { position, row }))
+    }
+
+    /// Takes candidates that are in order. Returns whether the page goes on.
+    fn take_sorted(&mut self, reading: &mut Reading<'_>, candidates: Vec<Candidate>) -> Result<bool> {
+        let mut candidates = candidates.into_iter();
+        loop {
+            let batch: Vec<Candidate> = candidates.by_ref().take(self.batch_size()).collect();
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            if !self.take(reading, batch)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Takes candidates by their start, from the index, until the page ends.
+    fn stream(&mut self, reading: &mut Reading<'_>, account_key: i64) -> Result<()> {
+        let query = self.query;
+        let descending = (query.direction == SortDirection::Descending) != query.backward;
+        let (comparison, order) = if descending { ("<=", "DESC") } else { (">=", "ASC") };
+        let (condition, parameters) = narrowed(&query.filter);
+        let sql = format!(
+            "SELECT {SPAN_ROW}, {FACETS} FROM spans INDEXED BY spans_by_start \
+             WHERE account_key = ?1 AND start_micros {comparison} ?2{condition} ORDER BY start_micros {order}"
+        );
+        let mut statement = reading.connection.prepare_cached(&sql)?;
+        let bound = if descending { query.filter.start_to } else { query.filter.start_from };
+        let bound = bound.map(|bound| bound.unix_micros());
+        let from = query.from.as_ref().map(|from| from.key.0);
+        let begin = match (bound, from, descending) {
+            (Some(bound), Some(from), true) => bound.min(from),
+            (Some(bound), Some(from), false) => bound.max(from),
+            (bound, from, true) => bound.or(from).unwrap_or(i64::MAX),
+            (bound, from, false) => bound.or(from).unwrap_or(i64::MIN),
+        };
+        let end = if descending { query.filter.start_from } else { query.filter.start_to };
+        let mut all: Vec<&dyn ToSql> = vec![&account_key, &begin];
+        all.extend(parameters.iter().map(AsRef::as_ref));
+        let mut rows = statement.query(&*all)?;
+        // Rows of one microsecond come in any order; a batch ends only between two microseconds.
+        let mut batch: Vec<Candidate> = Vec::new();
+        let mut micros = None;
+        while let Some(row) = rows.next()? {
+            let (row, facets) = (read_span_row(row)?, read_facets(row, FACETS_AT)?);
+            let start = row.span.start_time;
+            if end.is_some_and(|end| if descending { start < end } else { start > end })
+                && end.is_some_and(|end| start.unix_micros() != end.unix_micros())
+            {
+                break;
+            }
+            if micros.replace(start.unix_micros()) != Some(start.unix_micros())
+                && batch.len() >= self.batch_size()
+            {
+                batch.sort_by(|left, right| query.compare(&left.position, &right.position));
+                if !self.take(reading, std::mem::take(&mut batch))? {
+                    return Ok(());
+                }
+            }
+            batch.extend(self.check(reading, row, &facets)?);
+        }
+        drop(rows);
+        drop(statement);
+        batch.sort_by(|left, right| query.compare(&left.position, &right.position));
+        self.take_sorted(reading, batch).map(drop)
+    }
+
+    fn batch_size(&self) -> usize {
+        if self.query.filter.needs_payloads() { BATCH } else { self.page.wanted().clamp(1, BATCH) }
+    }
+
+    /// Takes candidates that come next, in order. Returns whether the page goes on.
+    fn take(&mut self, reading: &mut Reading<'_>, batch: Vec<Candidate>) -> Result<bool> {
+        let (positions, rows): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|candidate| (candidate.position, candidate.row)).unzip();
+        let spans = reading.complete(rows, true)?;
+        for (position, stored) in positions.into_iter().zip(spans) {
+            let passes = self.query.filter.matches_payloads(&stored.span);
+            if (passes && !self.page.push(stored)) || !self.page.check_time(|| position) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Returns the rows that ids in the filter lead to, a superset of what is wanted; `None` when it gives no ids.
+fn given(
+    reading: &Reading<'_>,
+    account: Option<&AccountId>,
+    accounts: &[i64],
+    filter: &SpanFilter,
+) -> Result<Option<Vec<i64>>> {
+    let mut found = HashSet::new();
+    if !filter.spans.is_empty() {
+        let mut statement = reading.connection.prepare_cached(
+            "SELECT sequence FROM spans INDEXED BY spans_by_identity WHERE trace_key = ?1 AND id_hash = ?2 AND id = ?3",
+        )?;
+        for (trace_id, id) in &filter.spans {
+            for (account_key, trace_key) in reading.trace_keys(account, trace_id)? {
+                let hash = short_hash(reading.shared.keyed.hash(account_key, id.as_str()));
+                let parameters = params![trace_key, hash, CompactId::new(id.as_str())];
+                for sequence in statement.query_map(parameters, |row| row.get::<_, i64>(0))? {
+                    found.insert(sequence?);
+                }
+            }
+        }
+    } else if !filter.span_ids.is_empty() {
+        by_ids(reading, accounts, &filter.span_ids, &mut found)?;
+    } else if !filter.trace_ids.is_empty() {
+        let mut statement = reading
+            .connection
+            .prepare_cached("SELECT sequence FROM spans INDEXED BY spans_by_identity WHERE trace_key = ?1")?;
+        for trace_id in &filter.trace_ids {
+            for (_, trace_key) in reading.trace_keys(account, trace_id)? {
+                for sequence in statement.query_map([trace_key], |row| row.get::<_, i64>(0))? {
+                    found.insert(sequence?);
+                }
+            }
+        }
+    } else {
+        return Ok(None);
+    }
+    let mut sequences: Vec<i64> = found.into_iter().collect();
+    sequences.sort_unstable();
+    Ok(Some(sequences))
+}
+
+fn by_ids(
+    reading: &Reading<'_>,
+    accounts: &[i64],
+    ids: &HashSet<SpanId>,
+    found: &mut HashSet<i64>,
+) -> Result<()> {
+    // All of memory is read before the snapshot begins, which is with the first statement: what leaves memory later
+    // is in the snapshot's tree already.
+    let mut hashes = Vec::with_capacity(ids.len() * accounts.len());
+    for (id, account_key) in ids.iter().flat_map(|id| accounts.iter().map(move |key| (id, *key))) {
+        let hash = reading.shared.keyed.hash(account_key, id.as_str());
+        found.extend(reading.shared.ids.find(hash));
+        hashes.push(hash);
+    }
+    let mut indexed =
+        reading.connection.prepare_cached("SELECT sequence FROM span_ids WHERE id_hash = ?1")?;
+    for hash in hashes {
+        for sequence in indexed.query_map([hash], |row| row.get::<_, i64>(0))? {
+            found.insert(sequence?);
+        }
+    }
+    Ok(())
+}
+
+/// Returns what SQLite can tell of a filter, with its parameters in order.
+fn narrowed(filter: &SpanFilter) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut sql = String::new();
+    let mut parameters: Vec<Box<dyn ToSql>> = Vec::new();
+    if filter.parents_only {
+        sql.push_str(" AND parent_id IS NULL");
+    }
+    for (comparison, bound) in [(">=", filter.min_duration_micros), ("<=", filter.max_duration_micros)] {
+        if let Some(bound) = bound {
+            sql.push_str(&format!(" AND duration_micros {comparison} {bound}"));
+        }
+    }
+    if !filter.statuses.is_empty() {
+        let codes = list(filter.statuses.iter().map(|status| status.code()));
+        let bare = if filter.statuses.contains(&Status::Success) {
+            " OR (status IS NULL AND duration_micros IS NOT NULL)"
+        } else {
+            ""
+        };
+        sql.push_str(&format!(" AND (status IN ({codes}){bare})"));
+    }
+    if !filter.types.is_empty() {
+        let codes = list(filter.types.iter().map(|span_type| span_type.code()));
+        let bare = if filter.types.contains(&SpanType::Standalone) { " OR type IS NULL" } else { "" };
+        sql.push_str(&format!(" AND (type IN ({codes}){bare})"));
+    }
+    for (column, texts) in [
+        ("name", &filter.names),
+        ("agent_id", &filter.agent_ids),
+        ("agent_name", &filter.agent_names),
+        ("acp_type", &filter.acp_types),
+    ] {
+        if !texts.is_empty() {
+            let places = vec!["?"; texts.len()].join(", ");
+            // Past SQLite's limit on parameters the row is checked by the filter alone.
+            if texts.len() <= 1000 {
+                sql.push_str(&format!(" AND {column} IN ({places})"));
+                parameters.extend(texts.iter().map(|text| Box::new(text.clone()) as Box<dyn ToSql>));
+            }
+        }
+    }
+    (sql, parameters)
+}
+
+fn list(codes: impl Iterator<Item = u8>) -> String {
+    codes.map(|code| code.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facets_follow_the_columns_of_a_span() {
+        assert_eq!(SPAN_ROW.split(',').count(), FACETS_AT);
+        assert_eq!(FACETS.split(',').count(), 6);
+    }
+}
