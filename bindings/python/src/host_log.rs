@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
@@ -16,8 +17,13 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// A line and its level as Python numbers it.
 type Line = (i32, String);
 
-static LINES: Mutex<Option<(u32, Sender<Line>)>> = Mutex::new(None);
+/// The thread that speaks to Python: of which process it is, its lines, and what closes when it is gone.
+type Speaker = (u32, Sender<Line>, Receiver<()>);
+
+static LINES: Mutex<Option<Speaker>> = Mutex::new(None);
 static ENDING: AtomicBool = AtomicBool::new(false);
+/// How long the end of the interpreter waits for a logging handler of the program.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Takes the place of the subscriber of this library's own copy of `tracing`.
 pub(crate) fn begin() {
@@ -25,9 +31,19 @@ pub(crate) fn begin() {
     let _ = tracing::subscriber::set_global_default(HostLog);
 }
 
-/// Keeps away from Python from here on.
-pub(crate) fn end() {
+/// Keeps away from Python from here on. Returns when no thread of ours speaks to it any more.
+///
+/// A thread that asks for the GIL of an interpreter that ends is unwound by force up to CPython 3.13, which aborts the
+/// process in a Rust frame; so it must be gone by then. The GIL is released meanwhile, since the thread may wait for it.
+pub(crate) fn end(py: Python<'_>) {
     ENDING.store(true, Ordering::Relaxed);
+    let speaker = LINES.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some((process, sender, gone)) = speaker else { return };
+    if process == std::process::id() {
+        drop(sender);
+        // The thread sends nothing: the channel closes when it is gone.
+        let _ = py.detach(move || gone.recv_timeout(LAST_WORDS));
+    }
 }
 
 struct HostLog;
@@ -93,7 +109,7 @@ fn say(level: i32, line: String) {
     let process = std::process::id();
     let line = match &*lines {
         // A forked child has no thread; it gets its own.
-        Some((of, sender)) if *of == process => match sender.send((level, line)) {
+        Some((of, sender, _)) if *of == process => match sender.send((level, line)) {
             Ok(()) => return,
             Err(unsent) => unsent.0,
         },
@@ -101,7 +117,9 @@ fn say(level: i32, line: String) {
     };
     let (sender, receiver) = channel::<Line>();
     let _ = sender.send(line);
+    let (leaves, gone) = channel::<()>();
     let thread = std::thread::Builder::new().name("endspan-log".to_owned()).spawn(move || {
+        let _leaves = leaves;
         while let Ok((level, line)) = receiver.recv() {
             if ENDING.load(Ordering::Relaxed) {
                 if level >= 30 {
@@ -120,6 +138,6 @@ fn say(level: i32, line: String) {
         }
     });
     if thread.is_ok() {
-        *lines = Some((process, sender));
+        *lines = Some((process, sender, gone));
     }
 }

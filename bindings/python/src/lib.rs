@@ -39,8 +39,8 @@ fn new_id() -> String {
 
 /// Says that the interpreter is ending: nothing of this module calls Python on its own from here on.
 #[pyfunction]
-fn interpreter_ends() {
-    host_log::end();
+fn interpreter_ends(py: Python<'_>) {
+    host_log::end(py);
 }
 
 /// Refuses other interpreters than the main one. PyO3 does so itself from CPython 3.12 on.
