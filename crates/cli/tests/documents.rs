@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for directory in ["", "docs", "docs/adr", "conformance", "bench"] {
+    for directory in ["", "docs", "docs/adr", "docs/guides", "conformance", "bench"] {
         let Ok(entries) = std::fs::read_dir(root().join(directory)) else { continue };
         let paths = entries.map(|entry| entry.expect("an entry").path());
         found.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
