@@ -65,6 +65,9 @@ pub(crate) struct ServeArguments {
     /// Directory that keeps the spans [default: a directory of this user's]
     #[arg(long, env = "ENDSPAN_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Prices of model calls, in place of the built-in list; `docs/otlp-mapping.md` says in what form
+    #[arg(long, env = "ENDSPAN_PRICES", value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
     /// Listen beyond this machine although everyone who reaches the port can then read and write all spans
     #[arg(long)]
     pub(crate) allow_remote: bool,

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use endspan_otlp::cost::PriceTable;
 use endspan_server::{Config, Server};
 use endspan_store_embedded::{EmbeddedStore, OpenError, Options};
 
@@ -20,9 +21,12 @@ impl Host {
     /// Opens the store in a directory and listens.
     pub(crate) async fn start(arguments: &ServeArguments, data: &Path) -> Result<Self, CliError> {
         refuse_strangers(arguments)?;
-        let store = EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))?;
-        let config =
+        let mut config =
             Config { listen: arguments.listen, grpc_listen: arguments.otlp_grpc, ..Config::default() };
+        if let Some(file) = &arguments.prices {
+            config.prices = Arc::new(read_prices(file)?);
+        }
+        let store = EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))?;
         let server = Server::bind(config, Arc::new(store)).await.map_err(|error| {
             let cannot = CliError::new(Exit::Local, error.to_string());
             match error.source.kind() {
@@ -56,6 +60,16 @@ impl Host {
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), CliError> {
         self.server.run(shutdown).await.map_err(|error| CliError::new(Exit::Local, error.to_string()))
     }
+}
+
+fn read_prices(file: &Path) -> Result<PriceTable, CliError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CliError::new(Exit::Usage, format!("cannot read the prices in {}: {error}", file.display()))
+    })?;
+    PriceTable::parse(&text).map_err(|error| {
+        CliError::new(Exit::Usage, format!("cannot use the prices in {}: {error}", file.display()))
+            .with_hint("without --prices the built-in list is used")
+    })
 }
 
 fn cannot_open(error: &OpenError) -> CliError {

@@ -45,6 +45,25 @@ fn otlp_over_grpc_gets_a_port_of_its_own_when_asked_for() {
 }
 
 #[test]
+fn prices_that_cannot_be_read_are_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("prices.toml");
+    for (text, told) in [
+        (None, "cannot read the prices in"),
+        (Some("date = \"x\"\ncurrency = \"EUR\""), "currency \"EUR\" is not USD"),
+    ] {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let mut command = endspan();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(directory.path().join("data"));
+        let output = command.arg("--prices").arg(&file).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), error.contains(told)), (Some(2), true), "{error}");
+    }
+}
+
+#[test]
 fn spans_are_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let span = serde_json::json!({"trace_id": "kept", "id": "s", "name": "kept", "status": "SUCCESS",

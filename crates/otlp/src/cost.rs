@@ -5,8 +5,9 @@
 
 mod ledger;
 mod price_table;
+mod tree;
 
-pub use ledger::{Counted, Duplicate, Ledger, Rollup, ledger};
+pub use ledger::{Counted, Duplicate, Ledger, ModelTotal, Rollup, call_cost, ledger};
 pub use price_table::{Cost, CostLine, PriceTable, PriceTableError, TokenKind};
 
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::{Serialize, Serializer};
 /// An amount of US dollars in units of 10⁻¹² dollars: one token at one dollar a million tokens costs a million
 /// of them. Shows and serializes as a decimal number of dollars in text: `"0.00052"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, example = "0.00052"))]
 pub struct Dollars(u128);
 
 impl Dollars {

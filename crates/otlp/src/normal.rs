@@ -23,12 +23,14 @@ pub use crate::operation::Operation;
 
 /// What a span says, in one form. Fields that it says nothing about are empty and not serialized.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Normal {
     /// The conventions that the span was found to speak, in the order of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conventions: Vec<Convention>,
     /// What the span does.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "chat"))]
     pub operation: Option<Operation>,
     /// The provider of the model by its OpenTelemetry name, for example `openai`, `aws.bedrock`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +76,7 @@ pub struct Normal {
     pub tool_definitions: Vec<Value>,
     /// The knobs of the request: `temperature`, `max_tokens`, …
     #[serde(skip_serializing_if = "Map::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub parameters: Map<String, Value>,
     /// The agent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,7 @@ impl Normal {
 
 /// A run of a tool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Tool {
     /// The tool.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +142,7 @@ pub struct Tool {
 
 /// An agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Agent {
     /// The agent's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +160,7 @@ pub struct Agent {
 
 /// An error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorReport {
     /// The class of the error.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,6 +175,7 @@ pub struct ErrorReport {
 
 /// Costs that a span states, in US dollars. Kept beside what the price table says, never mixed with it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportedCost {
     /// Of the input.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -37,6 +37,7 @@ pub enum Operation {
     /// A step without further meaning, such as a function or a node of a graph.
     Step,
     /// A word that no convention here knows.
+    #[serde(untagged)]
     Other(String),
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use endspan_model::limits;
+use endspan_otlp::cost::PriceTable;
 use endspan_redaction::{RedactionConfig, Redactor};
 
 /// The settings of a [`Server`](crate::Server). Every field has a default that suits one machine.
@@ -37,6 +38,8 @@ pub struct Config {
     /// Takes credentials out of spans before they are stored or answered (`sgp-api` 3.4), on every API that
     /// writes; `None` keeps them. Default the built-in patterns.
     pub redactor: Option<Arc<Redactor>>,
+    /// The prices by which the cost of model calls is worked out when it is asked for. Default the built-in table.
+    pub prices: Arc<PriceTable>,
     /// How long a client may take to send a request's head, and how long an idle connection is kept.
     /// Default 60 s.
     pub header_timeout: Duration,
@@ -67,6 +70,7 @@ impl Default for Config {
             max_search_bytes: 32 * 1024 * 1024,
             search_timeout: Duration::from_secs(10),
             redactor: Redactor::new(&RedactionConfig::default()).ok().map(Arc::new),
+            prices: Arc::new(PriceTable::built_in().clone()),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),

@@ -62,6 +62,7 @@ pub enum PriceTableError {
 
 /// Which tokens a line of a calculation counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
     /// Input that has to do with no cache.
@@ -76,10 +77,12 @@ pub enum TokenKind {
 
 /// What a call costs, with the arithmetic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cost {
     /// The sum of the lines.
     pub total: Dollars,
     /// How it comes about: tokens times price, for each kind of tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<CostLine>,
     /// The name under which the table has the model.
     pub model: String,
@@ -90,6 +93,7 @@ pub struct Cost {
 
 /// One line of a calculation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CostLine {
     /// Which tokens.
     pub kind: TokenKind,

@@ -287,10 +287,12 @@ impl Reading {
 
     /// Takes what spans of other protocols keep in their payloads.
     fn take_foreign(&mut self, span: &Span) {
-        if let Some(usage) = span.output.as_ref().and_then(|output| output.get("usage"))
-            && let Value::Object(object) = usage.to_value()
-        {
-            self.reported.fill(&object, Convention::Agentex);
+        for key in ["usage", "usage_metadata", "usageMetadata"] {
+            if let Some(usage) = span.output.as_ref().and_then(|output| output.get(key))
+                && let Value::Object(object) = usage.to_value()
+            {
+                self.reported.fill(&object, Convention::Agentex);
+            }
         }
         for payload in [&span.output, &span.input].into_iter().flatten() {
             fill(&mut self.normal.request_model, || payload.get_str("model"));
@@ -395,14 +397,31 @@ impl Reading {
         self.tool.arguments = content.arguments.map(|value| messages::parsed_value(&value));
         self.tool.result = content.result.map(|value| messages::parsed_value(&value));
         let is_chat = matches!(normal.operation, Some(Operation::Chat | Operation::TextCompletion));
+        let input = content.input.map(|value| messages::parsed_value(&value));
+        if let Some(Value::Object(request)) = &input
+            && is_chat
+        {
+            take_request(normal, request);
+        }
+        let output = content.output.map(|value| messages::parsed_value(&value));
+        if let Some(Value::Object(response)) = &output
+            && is_chat
+            && normal.finish_reasons.is_empty()
+        {
+            let reason = ["finish_reason", "finishReason", "stop_reason"]
+                .into_iter()
+                .find_map(|key| response.get(key).and_then(Value::as_str));
+            normal.finish_reasons = reason.map(messages::finish_reason).into_iter().collect();
+        }
         for (value, into, plain, speaker) in [
-            (content.input, &mut normal.input_messages, &mut normal.input, Role::User),
-            (content.output, &mut normal.output_messages, &mut normal.output, Role::Assistant),
+            (input, &mut normal.input_messages, &mut normal.input, Role::User),
+            (output, &mut normal.output_messages, &mut normal.output, Role::Assistant),
         ] {
             let Some(value) = value.filter(|_| into.is_empty()) else { continue };
-            let value = messages::parsed_value(&value);
             let read = match &value {
                 Value::String(_) if is_chat => Some(messages::read(&value, &speaker)),
+                Value::Object(body) if is_chat => messages::read_if_messages(&value, &speaker)
+                    .or_else(|| messages::read_body(body, &speaker)),
                 _ => messages::read_if_messages(&value, &speaker),
             };
             match read {
@@ -414,6 +433,23 @@ impl Reading {
         if normal.finish_reasons.is_empty() {
             let reasons = normal.output_messages.iter().filter_map(|message| message.finish_reason.clone());
             normal.finish_reasons = reasons.collect();
+        }
+    }
+}
+
+/// Takes what a provider's request says beside its messages.
+fn take_request(normal: &mut Normal, request: &Map<String, Value>) {
+    if normal.tool_definitions.is_empty()
+        && let Some(tools) = request.get("tools").or_else(|| request.get("functions"))
+    {
+        normal.tool_definitions = tool_definitions(tools);
+    }
+    for (key, value) in request {
+        if let Some(name) = parameter(key)
+            && !value.is_null()
+            && !normal.parameters.contains_key(name)
+        {
+            normal.parameters.insert(name.to_owned(), value.clone());
         }
     }
 }
@@ -492,7 +528,7 @@ fn event_attributes(raw: Option<&RawValue>) -> Map<String, Value> {
 fn unwrap_tool_result(value: Value, call_id: &mut Option<String>) -> Value {
     let Some(said) = messages::read_if_messages(&value, &Role::Tool) else { return value };
     match said.into_iter().flat_map(|message| message.parts).next() {
-        Some(Part::ToolCallResponse { id, response }) => {
+        Some(Part::ToolCallResponse { id, response, .. }) => {
             fill(call_id, || id);
             response
         }

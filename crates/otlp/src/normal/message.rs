@@ -34,8 +34,10 @@ impl Role {
 
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
-    /// Who speaks.
+    /// Who speaks: `system`, `user`, `assistant`, `tool`, or the word that was sent.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "user"))]
     pub role: Role,
     /// The name of who speaks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,7 @@ pub struct Message {
 
 /// One part of a message. Serializes in the form of the OpenTelemetry GenAI message schema (v1.41.1).
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Part {
@@ -59,7 +62,7 @@ pub enum Part {
     },
     /// What the model thought before it answered.
     Reasoning {
-        /// The text, as far as the provider shows it.
+        /// The text, as far as the provider shows it; empty where it is withheld.
         content: String,
     },
     /// The model asks for a run of a tool.
@@ -78,8 +81,14 @@ pub enum Part {
         /// The id of the call.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
+        /// The tool.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
         /// What it returned.
         response: Value,
+        /// Whether the run failed; only where that is said.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
     },
     /// A picture, sound, film or document that is somewhere else.
     Uri {

@@ -30,6 +30,42 @@ pub(super) fn read_if_messages(value: &Value, speaker: &Role) -> Option<Vec<Mess
     (!messages.is_empty()).then_some(messages)
 }
 
+/// Returns the messages of a request to a model, or of its answer, that frameworks and agents write under names of
+/// their own.
+pub(super) fn read_body(body: &Object, speaker: &Role) -> Option<Vec<Message>> {
+    const REQUEST: [&str; 3] = ["input", "prompt", "query"];
+    const ANSWER: [&str; 8] =
+        ["message", "output", "content", "text", "response", "completion", "answer", "result"];
+    let is_request = *speaker == Role::User;
+    let keys: &[&str] = if is_request { &REQUEST } else { &ANSWER };
+    let mut out = Vec::new();
+    for key in if is_request { &["system", "instructions"][..] } else { &[] } {
+        out.extend(body.get(*key).map(|system| read(system, &Role::System)).unwrap_or_default());
+    }
+    let said = keys.iter().find_map(|key| {
+        let value = body.get(*key)?;
+        let read = match value {
+            Value::String(_) => read(value, speaker),
+            // Content that is a list of parts is one message; a list of messages is many.
+            Value::Array(list) if holds_parts(value) && !looks_like_messages(value, 0) => {
+                let parts: Vec<Part> = list.iter().filter_map(part).collect();
+                vec![Message { role: speaker.clone(), name: None, parts, finish_reason: None }]
+            }
+            _ => read_if_messages(value, speaker)?,
+        };
+        (!read.is_empty()).then_some(read)
+    });
+    let said = match said {
+        Some(said) => said,
+        None if body.get("tool_calls").is_some_and(Value::is_array) => {
+            message(body, speaker).into_iter().collect()
+        }
+        None => return None,
+    };
+    out.extend(said);
+    Some(out)
+}
+
 fn looks_like_messages(value: &Value, depth: usize) -> bool {
     match value {
         Value::Array(list) => {
@@ -208,7 +244,9 @@ fn push_parts(parts: &mut Vec<Part>, object: &Object, role: &Role) {
             let id = ["tool_call_id", "toolCallId", "id"].into_iter().find_map(|key| text(object, key));
             parts.push(Part::ToolCallResponse {
                 id: id.map(str::to_owned),
+                name: text(object, "name").filter(|name| !name.is_empty()).map(str::to_owned),
                 response: text_of_parts(response).unwrap_or_else(|| parsed_value(response)),
+                is_error: says_failed(object),
             });
         }
         (_, Some(Value::String(content))) => match parsed(content).filter(holds_parts) {
@@ -279,12 +317,14 @@ pub(super) fn part(value: &Value) -> Option<Part> {
     let first_text = |keys: &[&str]| keys.iter().find_map(|key| text(object, key)).map(str::to_owned);
     let other = || Part::Other(value.clone());
     Some(match text(object, "type").unwrap_or_default() {
-        "text" | "input_text" | "output_text" | "refusal" => {
+        "text" | "input_text" | "output_text" | "refusal" | "summary_text" => {
             match first_text(&["content", "text", "value", "refusal"]) {
                 Some(content) => Part::Text { content },
                 None => other(),
             }
         }
+        // Encrypted by the provider: that something was thought is all there is to show.
+        "redacted_thinking" => Part::Reasoning { content: String::new() },
         "reasoning" | "thinking" | "reasoning_text" => {
             let summary = object.get("summary").or_else(|| object.get("content")).and_then(Value::as_array);
             let summary = summary.map(|list| {
@@ -299,6 +339,7 @@ pub(super) fn part(value: &Value) -> Option<Part> {
         "tool_call" | "tool_use" | "tool-call" | "function_call" | "function" | "server_tool_call"
         | "server_tool_use" => tool_call(value).unwrap_or_else(other),
         "tool_call_response"
+        | "web_search_tool_result"
         | "tool_result"
         | "tool-result"
         | "function_call_output"
@@ -341,7 +382,19 @@ fn tool_response(object: &Object) -> Part {
             None => text_of_parts(value).unwrap_or_else(|| parsed_value(value)),
         }
     });
-    Part::ToolCallResponse { id: id.map(str::to_owned), response: response.unwrap_or_default() }
+    let name = ["name", "toolName", "tool_name"].into_iter().find_map(|key| text(object, key));
+    Part::ToolCallResponse {
+        id: id.map(str::to_owned),
+        name: name.map(str::to_owned),
+        response: response.unwrap_or_default(),
+        is_error: says_failed(object),
+    }
+}
+
+/// Returns whether a tool's answer says that the tool failed.
+fn says_failed(object: &Object) -> bool {
+    ["is_error", "isError"].iter().any(|key| object.get(*key) == Some(&Value::Bool(true)))
+        || text(object, "status") == Some("error")
 }
 
 /// Where the content of a medium is.

@@ -8,6 +8,7 @@ use crate::conventions::Convention;
 /// `input_tokens` counts **all** input, also what was read from or written to a cache; `output_tokens` counts all
 /// output, also reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// All input tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +35,7 @@ pub struct Usage {
 
 /// How the reported input and the cache went together, and how that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CacheAccounting {
     /// Whether the reported input already counted cached tokens. Where it did not, they were added.
     pub included: bool,
@@ -43,6 +45,7 @@ pub struct CacheAccounting {
 
 /// How it is known whether the reported input counts the cache, surest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// More cached tokens than input were reported.
@@ -117,8 +120,15 @@ impl Reported {
             inner.iter().find_map(|key| details.get(*key).and_then(self::count))
         };
         if self.input.is_none() {
-            self.input =
-                count(&["input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "input", "prompt"]);
+            self.input = count(&[
+                "input_tokens",
+                "prompt_tokens",
+                "inputTokens",
+                "promptTokens",
+                "promptTokenCount",
+                "input",
+                "prompt",
+            ]);
             // Langfuse counts cached input beside the input; so do the raw answers of Anthropic's API, which
             // alone use the long names here.
             self.cache_beside = source == Convention::Langfuse
@@ -130,11 +140,13 @@ impl Reported {
                 "completion_tokens",
                 "outputTokens",
                 "completionTokens",
+                "candidatesTokenCount",
                 "output",
                 "completion",
             ])
         });
-        self.total = self.total.or_else(|| count(&["total_tokens", "totalTokens", "total"]));
+        self.total =
+            self.total.or_else(|| count(&["total_tokens", "totalTokens", "totalTokenCount", "total"]));
         self.cache_read = self.cache_read.or_else(|| {
             count(&[
                 "cache_read_input_tokens",
@@ -143,6 +155,7 @@ impl Reported {
                 "input_cached_tokens",
                 "cache_read_tokens",
                 "cachedInputTokens",
+                "cachedContentTokenCount",
                 "input_cache_read",
             ])
             .or_else(|| {
@@ -169,12 +182,13 @@ impl Reported {
             })
         });
         self.reasoning = self.reasoning.or_else(|| {
-            count(&["reasoning_tokens", "reasoningTokens", "output_reasoning_tokens"]).or_else(|| {
-                detail(
-                    &["completion_tokens_details", "output_tokens_details", "output_token_details"],
-                    &["reasoning_tokens", "reasoning"],
-                )
-            })
+            count(&["reasoning_tokens", "reasoningTokens", "output_reasoning_tokens", "thoughtsTokenCount"])
+                .or_else(|| {
+                    detail(
+                        &["completion_tokens_details", "output_tokens_details", "output_token_details"],
+                        &["reasoning_tokens", "reasoning"],
+                    )
+                })
         });
     }
 

@@ -4,6 +4,7 @@
 
 mod encode;
 mod figures;
+mod normal;
 mod refusal;
 mod structure;
 mod tail;
@@ -22,6 +23,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(traces::get))
         .routes(routes!(structure::structure))
         .routes(routes!(traces::get_span))
+        .routes(routes!(normal::span))
+        .routes(routes!(normal::usage))
         .routes(routes!(tail::tail))
         .routes(routes!(figures::stats))
         .routes(routes!(figures::info))

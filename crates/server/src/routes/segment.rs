@@ -15,6 +15,12 @@ pub(crate) fn last_but_one(path: &str, field: &'static str) -> Result<String, Pr
     last(before, field)
 }
 
+/// Returns the last but two segment of a path, decoded.
+pub(crate) fn last_but_two(path: &str, field: &'static str) -> Result<String, Problem> {
+    let (before, _) = path.rsplit_once('/').unwrap_or((path, ""));
+    last_but_one(before, field)
+}
+
 fn decode(segment: &str, field: &'static str) -> Result<String, Problem> {
     decode_segment(segment).map(Into::into).map_err(|error| Problem::Field {
         place: Place::Path,

@@ -8,6 +8,7 @@ mod agentex_write;
 mod harness;
 mod limits;
 mod native;
+mod normal;
 mod operations;
 mod otlp;
 mod scripted_store;

@@ -152,11 +152,13 @@ async fn openapi_knows_every_route(server: Harness) {
     let expected = [
         "GET /api/info",
         "GET /api/spans/{trace_id}/{span_id}",
+        "GET /api/spans/{trace_id}/{span_id}/normal",
         "GET /api/stats",
         "GET /api/tail",
         "GET /api/traces",
         "GET /api/traces/{trace_id}",
         "GET /api/traces/{trace_id}/structure",
+        "GET /api/traces/{trace_id}/usage",
         "GET /healthcheck",
         "GET /healthz",
         "GET /metrics",
