@@ -1,9 +1,15 @@
 //! The command line: what can be asked for, and nothing of how it is done.
 
+mod keys;
+
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use keys::{
+    CreateKeyArguments, KeyFileArguments, KeyRole, KeysCommand, ListKeysArguments, RevokeKeyArguments,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -46,6 +52,9 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Shows spans as they arrive
     Tail(TailArguments),
+    /// Creates, lists and revokes the API keys of a server
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -68,9 +77,16 @@ pub(crate) struct ServeArguments {
     /// Prices of model calls, in place of the built-in list; `docs/otlp-mapping.md` says in what form
     #[arg(long, env = "ENDSPAN_PRICES", value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
-    /// Listen beyond this machine although everyone who reaches the port can then read and write all spans
-    #[arg(long)]
-    pub(crate) allow_remote: bool,
+    /// File of API keys, made by `endspan keys create`; while there is none, nobody is asked for a key
+    /// [default: keys.json in the data directory]
+    #[arg(long, env = "ENDSPAN_KEYS", value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Listen beyond this machine without keys: everyone who reaches the port can read and write all spans
+    #[arg(long, alias = "allow-remote")]
+    pub(crate) insecure_no_keys: bool,
+    /// Names beside `localhost` that a request may be for while nobody is asked for a key, as behind a proxy
+    #[arg(long, env = "ENDSPAN_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) host: Vec<String>,
     /// What to log on standard error: a level, or directives like `info,endspan_server=debug`
     #[arg(long, env = "ENDSPAN_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -102,6 +118,9 @@ pub(crate) struct ServerArguments {
     /// The server to ask
     #[arg(long, env = "ENDSPAN_SERVER", default_value = "http://127.0.0.1:5003", value_name = "URL")]
     pub(crate) server: String,
+    /// The API key, if the server asks for one
+    #[arg(long, env = "ENDSPAN_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
     /// Read only this account's spans [default: every account that may be read]
     #[arg(long, env = "ENDSPAN_ACCOUNT", value_name = "ID")]
     pub(crate) account: Option<String>,

@@ -28,6 +28,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     account: Option<String>,
+    api_key: Option<String>,
 }
 
 impl Client {
@@ -49,7 +50,7 @@ impl Client {
             .read_timeout(READ_TIMEOUT)
             .build()
             .map_err(|error| CliError::new(Exit::Local, format!("cannot make an HTTP client: {error}")))?;
-        Ok(Self { http, base, account: arguments.account.clone() })
+        Ok(Self { http, base, account: arguments.account.clone(), api_key: arguments.api_key.clone() })
     }
 
     /// Returns the address as people know it.
@@ -150,6 +151,9 @@ impl Client {
         if let Some(account) = &self.account {
             request = request.header("x-selected-account-id", account);
         }
+        if let Some(key) = &self.api_key {
+            request = request.header("x-api-key", key);
+        }
         if let Some(id) = last_event {
             request = request.header("last-event-id", id);
         }
@@ -183,8 +187,11 @@ impl Client {
         let message = format!("{} answered {}: {said}", self.address(), status.as_u16());
         match status {
             StatusCode::NOT_FOUND => CliError::new(Exit::NotFound, message),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CliError::new(Exit::Refused, message)
-                .with_hint("choose the account with --account ID (or ENDSPAN_ACCOUNT)"),
+            StatusCode::UNAUTHORIZED => CliError::new(Exit::Refused, message).with_hint(
+                "give a key with --api-key KEY (or ENDSPAN_API_KEY); `endspan keys create` makes one",
+            ),
+            StatusCode::FORBIDDEN => CliError::new(Exit::Refused, message)
+                .with_hint("the key decides what may be done and which account is read: `endspan keys list`"),
             _ => CliError::new(Exit::Refused, message),
         }
     }

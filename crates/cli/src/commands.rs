@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod demo;
+mod keys;
 mod ls;
 mod serve;
 mod show;
@@ -19,6 +20,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Ls(arguments) => wait_for(ls::run(arguments, output)),
         Command::Show(arguments) => wait_for(show::run(arguments, output)),
         Command::Tail(arguments) => wait_for(tail::run(arguments, output)),
+        Command::Keys(command) => keys::run(command, output),
         Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),
         Command::Demo(arguments) => wait_for_host(demo::run(arguments, output)),
     }

@@ -10,19 +10,31 @@ use endspan_store_embedded::{EmbeddedStore, OpenError, Options};
 
 use crate::args::ServeArguments;
 use crate::error::{CliError, Exit};
+use crate::keys::Keys;
 
 /// A server that listens but does not answer yet.
 pub(crate) struct Host {
     server: Server,
     data: PathBuf,
+    keys: Keys,
 }
 
 impl Host {
     /// Opens the store in a directory and listens.
-    pub(crate) async fn start(arguments: &ServeArguments, data: &Path) -> Result<Self, CliError> {
-        refuse_strangers(arguments)?;
-        let mut config =
-            Config { listen: arguments.listen, grpc_listen: arguments.otlp_grpc, ..Config::default() };
+    pub(crate) async fn start(
+        arguments: &ServeArguments,
+        data: &Path,
+        mut keys: Keys,
+    ) -> Result<Self, CliError> {
+        keys.load()?;
+        refuse_strangers(arguments, &keys)?;
+        let mut config = Config {
+            listen: arguments.listen,
+            grpc_listen: arguments.otlp_grpc,
+            keys: keys.ring(),
+            hosts: (!arguments.insecure_no_keys).then(|| arguments.host.clone()),
+            ..Config::default()
+        };
         if let Some(file) = &arguments.prices {
             config.prices = Arc::new(read_prices(file)?);
         }
@@ -36,7 +48,7 @@ impl Host {
                 _ => cannot.with_hint("--listen ADDR:PORT names another address"),
             }
         })?;
-        Ok(Self { server, data: data.to_owned() })
+        Ok(Self { server, data: data.to_owned(), keys })
     }
 
     /// Returns the address for clients.
@@ -58,7 +70,10 @@ impl Host {
 
     /// Serves until `shutdown`, then finishes what was received.
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), CliError> {
-        self.server.run(shutdown).await.map_err(|error| CliError::new(Exit::Local, error.to_string()))
+        let watch = tokio::spawn(self.keys.watch());
+        let served = self.server.run(shutdown).await;
+        watch.abort();
+        served.map_err(|error| CliError::new(Exit::Local, error.to_string()))
     }
 }
 
@@ -82,17 +97,26 @@ fn cannot_open(error: &OpenError) -> CliError {
 }
 
 /// While the server knows no keys, everyone who reaches it may read and write every span.
-fn refuse_strangers(arguments: &ServeArguments) -> Result<(), CliError> {
+fn refuse_strangers(arguments: &ServeArguments, keys: &Keys) -> Result<(), CliError> {
     let addresses = [Some(arguments.listen), arguments.otlp_grpc];
     let reachable = addresses.into_iter().flatten().find(|address| !address.ip().is_loopback());
-    let Some(address) = reachable.filter(|_| !arguments.allow_remote) else { return Ok(()) };
+    let Some(address) = reachable.filter(|_| !keys.ring().is_closed()) else { return Ok(()) };
+    if arguments.insecure_no_keys {
+        eprintln!(
+            "warning: {address} can be reached from other machines and there are no API keys: \
+             whoever reaches it can read and write all spans"
+        );
+        return Ok(());
+    }
     Err(CliError::new(
         Exit::Usage,
-        format!("{address} can be reached from other machines, and nothing asks them who they are"),
+        format!("{address} can be reached from other machines, and there are no API keys to ask for"),
     )
-    .with_hint(
-        "listen on 127.0.0.1 behind a proxy that does, or say --allow-remote if the network is trusted",
-    ))
+    .with_hint(format!(
+        "make one: `endspan keys create --role ingest,read --keys {}`; \
+         or listen on 127.0.0.1 behind a proxy that asks; or say --insecure-no-keys if everyone may read everything",
+        keys.path().display()
+    )))
 }
 
 /// Returns the directory of this user's for data, by the custom of the system.

@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod format;
 mod host;
+mod keys;
 mod logging;
 mod output;
 mod tree;

@@ -125,11 +125,15 @@ fn a_directory_that_cannot_be_made_is_explained() {
 
 #[test]
 fn strangers_are_kept_out_unless_told_otherwise() {
-    insta::assert_snapshot!(transcript(endspan().args(["serve", "--listen", "0.0.0.0:0"])), @r"
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = endspan();
+    command.args(["serve", "--listen", "0.0.0.0:0", "--data"]).arg(directory.path());
+    let said = transcript(&mut command).replace(&*directory.path().to_string_lossy(), "[DIR]");
+    insta::assert_snapshot!(said, @r"
     exit 2
     --- stdout
     --- stderr
-    error: 0.0.0.0:0 can be reached from other machines, and nothing asks them who they are
-    hint: listen on 127.0.0.1 behind a proxy that does, or say --allow-remote if the network is trusted
+    error: 0.0.0.0:0 can be reached from other machines, and there are no API keys to ask for
+    hint: make one: `endspan keys create --role ingest,read --keys [DIR]/keys.json`; or listen on 127.0.0.1 behind a proxy that asks; or say --insecure-no-keys if everyone may read everything
     ");
 }

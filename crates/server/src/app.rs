@@ -77,6 +77,7 @@ impl App {
             in_flight_requests: self.admission.requests(),
             in_flight_bytes: self.admission.bytes(),
             connections: self.config.max_connections.saturating_sub(self.connections.available_permits()),
+            keys: self.config.keys.len(),
             live_subscribers: self.live.subscribers(),
             store: store.ok().and_then(Result::ok),
         }

@@ -157,7 +157,7 @@ async fn collect(
 
 /// Reads what is left of a refused body, within bounds: who is still sending does not see an answer that is followed
 /// by a closed connection.
-async fn discard(body: &mut Body, mut left: usize) {
+pub(crate) async fn discard(body: &mut Body, mut left: usize) {
     let deadline = Instant::now() + DISCARD_TIMEOUT;
     while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);

@@ -8,6 +8,8 @@ use endspan_model::limits;
 use endspan_otlp::cost::PriceTable;
 use endspan_redaction::{RedactionConfig, Redactor};
 
+use crate::access::KeyRing;
+
 /// The settings of a [`Server`](crate::Server). Every field has a default that suits one machine.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,6 +17,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where to listen for OTLP over gRPC, which exporters expect on port 4317. Default nowhere.
     pub grpc_listen: Option<SocketAddr>,
+    /// The keys that open the server; they may be replaced while it runs. Default an open ring: nobody is asked.
+    pub keys: Arc<KeyRing>,
+    /// While nobody is asked for a key: which names, beside addresses and `localhost`, a request's `Host` may give. A web
+    /// page could otherwise reach the server through a name of its own that it points at this machine. `None` lets
+    /// every name pass, for servers behind something else that asks. Default `None`.
+    pub hosts: Option<Vec<String>>,
     /// Most bytes of a request body, before and after decompression. More is 413. Default
     /// [`limits::MAX_BODY_BYTES`].
     pub max_body_bytes: usize,
@@ -61,6 +69,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5003)),
             grpc_listen: None,
+            keys: Arc::new(KeyRing::open()),
+            hosts: None,
             max_body_bytes: limits::MAX_BODY_BYTES,
             max_span_bytes: limits::MAX_SPAN_BYTES,
             max_in_flight_requests: 4096,

@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::access::guard;
 use crate::account::selected_account;
 use crate::app::{App, Phase};
 use crate::body::{self, Encoding, ReadBody};
@@ -98,7 +99,10 @@ async fn call(app: &App, request: Request<Incoming>) -> Response<Body> {
 
 /// Runs the call; returns the encoded answer.
 async fn export(app: &App, request: Request<Incoming>) -> Result<Vec<u8>, Refusal> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // Metadata are headers: keys and accounts stand in them as over HTTP.
+    guard::admit(app, &parts.method, &parts.uri, &mut parts.headers)
+        .map_err(|refused| Refusal::from(&refused))?;
     let is_grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         let value = value.as_bytes();
         value.starts_with(b"application/grpc") && !value.starts_with(b"application/grpc-web")

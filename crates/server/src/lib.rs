@@ -11,6 +11,7 @@
 //! The contract of every route is in `docs/http-api.md`. Start reading at [`Server`], then `ingest`.
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod account;
 mod admission;
 mod app;

@@ -6,6 +6,7 @@ mod fallback;
 mod native;
 mod ops;
 pub(crate) mod otlp;
+mod refused;
 mod schema;
 mod segment;
 mod sgp;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use refused::refuse;
+pub(crate) use ui::PAGES;
 
 use crate::app::App;
 use crate::telemetry::Route;

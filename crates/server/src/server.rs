@@ -1,5 +1,6 @@
 //! The listener: takes connections in, serves them, and lets them go in order.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -8,16 +9,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
 use endspan_store::{SpanStore, StoreError};
+use http::{Request, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Service;
 
 use crate::Config;
+use crate::access::guard;
 use crate::app::{App, Phase};
+use crate::body;
 use crate::connection::TimedStream;
 use crate::grpc;
 use crate::routes;
@@ -214,11 +222,15 @@ async fn refuse(mut stream: TcpStream) {
 async fn serve(stream: TcpStream, app: Arc<App>, router: Router, permit: OwnedSemaphorePermit) {
     let mut phase = app.phase.clone();
     let io = TokioIo::new(TimedStream::new(stream, app.config.write_timeout));
+    let service = {
+        let app = Arc::clone(&app);
+        service_fn(move |request| answer(Arc::clone(&app), router.clone(), request))
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.header_timeout)
         .max_headers(MAX_HEADERS)
-        .serve_connection(io, TowerToHyperService::new(router));
+        .serve_connection(io, service);
     let mut connection = pin!(connection);
     if *phase.borrow() != Phase::Running {
         connection.as_mut().graceful_shutdown();
@@ -238,6 +250,30 @@ async fn serve(stream: TcpStream, app: Arc<App>, router: Router, permit: OwnedSe
         }
     }
     drop(permit);
+}
+
+/// Answers a request that the guard lets in; nothing gets past it to a route.
+async fn answer(
+    app: Arc<App>,
+    mut router: Router,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    let mut body = Body::new(body);
+    match guard::admit(&app, &parts.method, &parts.uri, &mut parts.headers) {
+        Ok(caller) => {
+            if caller.key.is_some() {
+                parts.extensions.insert(caller);
+            }
+            router.call(Request::from_parts(parts, body)).await
+        }
+        Err(refused) => {
+            if !parts.headers.contains_key(header::EXPECT) {
+                body::discard(&mut body, app.config.max_body_bytes).await;
+            }
+            Ok(routes::refuse(&refused, &parts))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -88,6 +88,12 @@ metrics! {
         "Write requests that the store failed or refused as a whole.";
     Redactions = "endspan_redactions_total", counter,
         "Credentials replaced before storing.";
+    UnauthorizedRequests = "endspan_unauthorized_requests_total", counter,
+        "Requests without a key, or with one that is unknown or has expired (401).";
+    ForbiddenRequests = "endspan_forbidden_requests_total", counter,
+        "Requests that their key, or their Host, does not allow (403).";
+    Keys = "endspan_keys", gauge,
+        "API keys that the server knows, expired ones included; 0 while it asks nobody.";
     InFlightRequests = "endspan_in_flight_requests", gauge,
         "Requests with a body that are worked on now.";
     InFlightBytes = "endspan_in_flight_bytes", gauge,

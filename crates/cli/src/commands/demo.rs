@@ -13,6 +13,7 @@ use crate::client::{Client, TraceDetail};
 use crate::demo::{Agent, CONVERSATIONS, Recorder, Stop, find_differences};
 use crate::error::{CliError, Exit};
 use crate::host::{Host, Signals};
+use crate::keys::Keys;
 use crate::logging;
 use crate::output::Output;
 use crate::tree;
@@ -39,7 +40,10 @@ pub(crate) async fn run(arguments: DemoArguments, mut output: Output) -> Result<
     logging::start(&arguments.serve, LOG)?;
     let (data, _temporary) = data_directory(&arguments)?;
     let signals = Signals::catch()?;
-    let host = Host::start(&arguments.serve, &data).await?;
+    let mut keys = Keys::of(&arguments.serve, &data);
+    // The demo's own agents and readers get in also where others need a key.
+    let key = keys.add_own()?.expose().to_owned();
+    let host = Host::start(&arguments.serve, &data, keys).await?;
     let url = host.url();
     let banner = host.banner();
     if arguments.json {
@@ -48,10 +52,15 @@ pub(crate) async fn run(arguments: DemoArguments, mut output: Output) -> Result<
         output.line(&banner)?;
         output.flush()?;
     }
-    let client = Client::new(&ServerArguments { server: url.clone(), account: None, json: false })?;
+    let client = Client::new(&ServerArguments {
+        server: url.clone(),
+        account: None,
+        api_key: Some(key.clone()),
+        json: false,
+    })?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(host.run(async move { drop(stopped.await) }));
-    let demo = Demo { client, output, json: arguments.json };
+    let demo = Demo { client, output, json: arguments.json, key };
     let result = if arguments.once {
         tokio::select! {
             result = demo.run_once(&url) => result,
@@ -83,13 +92,14 @@ struct Demo {
     client: Client,
     output: Output,
     json: bool,
+    key: String,
 }
 
 impl Demo {
     /// Sends one trace, and checks what the server made of it.
     async fn run_once(mut self, url: &str) -> Result<(), CliError> {
         let recorder = Recorder::default();
-        let tracer = tracer_to(url).exporter(recorder.clone()).build();
+        let tracer = tracer_to(url, &self.key).exporter(recorder.clone()).build();
         let agent = tokio::task::spawn_blocking(move || {
             let stop = Stop::default();
             let agent = Agent { tracer: &tracer, stop: &stop, pace: ONCE_PACE };
@@ -126,7 +136,7 @@ impl Demo {
     async fn run_on(mut self, url: &str, signals: Signals) -> Result<(), CliError> {
         eprintln!("agents are at work; each trace prints when it is finished (ctrl-c ends)");
         eprintln!("in a browser: {url}   in another terminal: endspan tail --server {url}");
-        let tracer = Arc::new(tracer_to(url).build());
+        let tracer = Arc::new(tracer_to(url, &self.key).build());
         let stop = Stop::default();
         let (finished, mut traces) = mpsc::unbounded_channel();
         let agents: Vec<JoinHandle<()>> =
@@ -196,12 +206,12 @@ fn start_agent(
 }
 
 /// Begins a tracer that sends to a server, whatever the environment says.
-fn tracer_to(url: &str) -> endspan::TracerBuilder {
+fn tracer_to(url: &str, key: &str) -> endspan::TracerBuilder {
     let environment = || endspan::Environment::fixed([("AGENT_NAME", "demo")]);
     let exporter = SgpExporter::builder()
         .environment(environment())
         .base_url(url)
-        .api_key("demo")
+        .api_key(key)
         .account_id(ACCOUNT)
         .build();
     Tracer::builder().environment(environment()).spool(false).exporter(exporter)

@@ -3,6 +3,7 @@
 use crate::args::ServeArguments;
 use crate::error::CliError;
 use crate::host::{Host, Signals, data_directory};
+use crate::keys::Keys;
 use crate::logging;
 use crate::output::Output;
 
@@ -16,7 +17,8 @@ pub(crate) async fn run(arguments: ServeArguments, mut output: Output) -> Result
         None => data_directory()?,
     };
     let signals = Signals::catch()?;
-    let host = Host::start(&arguments, &data).await?;
+    let keys = Keys::of(&arguments, &data);
+    let host = Host::start(&arguments, &data, keys).await?;
     // A reader that goes away after the first line must not end the server.
     drop(output.line(host.banner()).and_then(|()| output.flush()));
     host.run(signals.shutdown_requested()).await

@@ -67,7 +67,7 @@ impl Served {
         let body = serde_json::json!({ "items": items }).to_string();
         let mut stream = TcpStream::connect(self.address()).expect("the server listens");
         let head = format!(
-            "PUT /v5/spans/batch HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "PUT /v5/spans/batch HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
              x-api-key: k\r\nx-selected-account-id: {account}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );

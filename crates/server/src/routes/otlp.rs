@@ -11,10 +11,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use endspan_otlp::decode::{DecodeError, DecodedRequest, decode_json, decode_protobuf};
 use endspan_otlp::response::{Encoding, PartialSuccess, encode_status};
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::guard::Refused;
 use crate::account::selected_account;
 use crate::app::App;
 use crate::body::{ReadBody, read_any};
@@ -26,6 +27,9 @@ use endspan_model::{AccountId, DropReason};
 use endspan_store::{Outcome, Rejection, WriteOperation};
 
 const MODE: Mode = Mode { all_or_nothing: false, check_parents: false };
+
+/// Where OpenTelemetry's exporters send to.
+const PATH: &str = "/v1/traces";
 
 /// Where Langfuse's SDKs send OTLP to, so that they only need another host.
 const LANGFUSE_PATH: &str = "/api/public/otel/v1/traces";
@@ -85,6 +89,8 @@ pub(super) async fn export(State(app): State<Arc<App>>, request: Request<Body>) 
 /// The gRPC status codes that are used (`google.rpc.Code`).
 pub(crate) mod code {
     pub(crate) const INVALID_ARGUMENT: i32 = 3;
+    pub(crate) const PERMISSION_DENIED: i32 = 7;
+    pub(crate) const UNAUTHENTICATED: i32 = 16;
     pub(crate) const DEADLINE_EXCEEDED: i32 = 4;
     pub(crate) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(crate) const UNIMPLEMENTED: i32 = 12;
@@ -131,6 +137,29 @@ impl From<DecodeError> for Refusal {
     fn from(error: DecodeError) -> Self {
         Self::malformed(error.to_string())
     }
+}
+
+/// Returns whether a path is one that spans are exported to.
+pub(crate) fn is_otlp(path: &str) -> bool {
+    path == PATH || path == LANGFUSE_PATH
+}
+
+impl From<&Refused> for Refusal {
+    fn from(refused: &Refused) -> Self {
+        let code = match refused {
+            Refused::Unauthorized { .. } => code::UNAUTHENTICATED,
+            Refused::Forbidden(_) => code::PERMISSION_DENIED,
+        };
+        Self { status: refused.status(), code, message: refused.message().to_owned() }
+    }
+}
+
+/// Returns the answer to an export that was not let in, in the encoding of the request.
+pub(crate) fn refuse_access(refused: &Refused, headers: &HeaderMap) -> Response {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let encoding = content_type.and_then(Encoding::from_content_type).unwrap_or(Encoding::Json);
+    let refusal = Refusal::from(refused);
+    answer(refusal.status, refusal.encode(encoding), encoding)
 }
 
 fn answer(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Response {

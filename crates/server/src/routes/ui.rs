@@ -31,6 +31,10 @@ pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src
 /// The page that every view starts from; the rest of the address is the page's own business.
 const INDEX: &str = "index.html";
 
+/// Where a page is shown. Everyone may see it: it holds no data before it asks for them.
+pub(crate) const PAGES: [&str; 8] =
+    ["/", "/traces", "/traces/", "/traces/{trace_id}", "/compare", "/health", "/icon.svg", "/licenses.md"];
+
 #[derive(RustEmbed)]
 #[folder = "../../ui/dist"]
 struct Bundle;
@@ -61,16 +65,10 @@ static FILES: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
 });
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(page))
-        .route("/traces", get(page))
-        .route("/traces/", get(page))
-        .route("/traces/{trace_id}", get(page))
-        .route("/compare", get(page))
-        .route("/health", get(page))
-        .route("/icon.svg", get(asset))
-        .route("/licenses.md", get(asset))
-        .route("/assets/{name}", get(asset))
+    PAGES.iter().fold(Router::new().route("/assets/{name}", get(asset)), |router, path| {
+        // A file of the bundle has a name with a dot.
+        router.route(path, if path.contains('.') { get(asset) } else { get(page) })
+    })
 }
 
 async fn page(request: Request) -> Response {

@@ -137,6 +137,8 @@ pub(crate) struct Telemetry {
     pub(crate) store_write_duration: Histogram,
     pub(crate) store_write_failures: Counter,
     pub(crate) redactions: Counter,
+    pub(crate) unauthorized_requests: Counter,
+    pub(crate) forbidden_requests: Counter,
     pub(crate) connections_refused: Counter,
 }
 
@@ -156,6 +158,8 @@ impl Telemetry {
             store_write_duration: Histogram::new(&DURATION_BOUNDS_US),
             store_write_failures: Counter::default(),
             redactions: Counter::default(),
+            unauthorized_requests: Counter::default(),
+            forbidden_requests: Counter::default(),
             connections_refused: Counter::default(),
         }
     }

@@ -13,6 +13,7 @@ pub(crate) struct LiveFigures {
     pub(crate) in_flight_requests: usize,
     pub(crate) in_flight_bytes: usize,
     pub(crate) connections: usize,
+    pub(crate) keys: usize,
     pub(crate) live_subscribers: usize,
     /// `None` when the store did not answer; its metrics are then left out.
     pub(crate) store: Option<StoreStats>,
@@ -53,6 +54,9 @@ impl Page {
             Metric::StoreWriteFailures => Some(telemetry.store_write_failures.get()),
             Metric::Redactions => Some(telemetry.redactions.get()),
             Metric::ConnectionsRefused => Some(telemetry.connections_refused.get()),
+            Metric::UnauthorizedRequests => Some(telemetry.unauthorized_requests.get()),
+            Metric::ForbiddenRequests => Some(telemetry.forbidden_requests.get()),
+            Metric::Keys => Some(live.keys as u64),
             Metric::InFlightRequests => Some(live.in_flight_requests as u64),
             Metric::InFlightBytes => Some(live.in_flight_bytes as u64),
             Metric::Connections => Some(live.connections as u64),

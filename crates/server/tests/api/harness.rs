@@ -190,6 +190,28 @@ impl Harness {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Sends a request and returns as much of the answer as has come when the wanted text is in it.
+    pub(crate) async fn stream(&self, path: &str, headers: &[(&str, &str)], until: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut head = format!("GET {path} HTTP/1.1\r\nhost: test\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let mut buffer = [0; 16 * 1024];
+        let read = async {
+            while !answer.contains(until) {
+                let count = stream.read(&mut buffer).await.unwrap();
+                assert_ne!(count, 0, "the server closed after {answer}");
+                answer.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), read).await.expect("the text comes");
+        answer
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], "").await
     }

@@ -1,6 +1,7 @@
 //! The HTTP contract, row by row, over a real socket and on every store engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
 
+mod access;
 mod agentex_batch;
 mod agentex_list;
 mod agentex_patch;

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use endspan_model::limits;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::refusal::{ReadError, refuse};
+use crate::access::guard::Caller;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::reply;
@@ -90,8 +92,13 @@ fn json(value: &impl Serialize) -> Response {
         (status = 503, description = "The store is not available", body = ReadError),
     )
 )]
-pub(super) async fn stats(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn stats(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let caller = Caller::of(request.extensions());
     observed(&app, Route::NativeFigures, async {
+        if caller.account().is_some() {
+            let detail = "these figures count all accounts; the key is bound to one";
+            return reply::json(StatusCode::FORBIDDEN, reply::detail(detail));
+        }
         match app.stats().await {
             Ok(store) => json(&Stats {
                 engine: store.engine,
