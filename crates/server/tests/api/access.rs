@@ -97,6 +97,8 @@ const PROBES: &[Probe] = &[
     probe("GET /api/traces/{trace_id}", READ, "/api/traces/b-other?payloads=true", ""),
     probe("GET /api/traces/{trace_id}/structure", READ, "/api/traces/b-other/structure", ""),
     probe("GET /api/spans/{trace_id}/{span_id}", READ, "/api/spans/b-other/b-span-3", ""),
+    probe("GET /api/traces/{trace_id}/usage", READ, "/api/traces/b-other/usage", ""),
+    probe("GET /api/spans/{trace_id}/{span_id}/normal", READ, "/api/spans/b-other/b-span-3/normal", ""),
     // Followed below; here a question that is refused.
     probe("GET /api/tail", READ, "/api/tail?after=x", ""),
     probe("GET /api/stats", READ, "/api/stats", ""),
