@@ -57,7 +57,7 @@ fn refuse_sub_interpreters() -> PyResult<()> {
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     refuse_sub_interpreters()?;
-    host_log::begin();
+    host_log::begin(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("UNENCODABLE", endspan::UNENCODABLE)?;
     module.add_class::<exporters::PyExporter>()?;

@@ -60,6 +60,7 @@ pub(crate) fn set_current<'py>(py: Python<'py>, span: &Bound<'py, PyAny>) -> PyR
 #[pyfunction]
 pub(crate) fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    crate::host_log::forked();
 }
 
 /// An id: a new one in place, any other on the heap.

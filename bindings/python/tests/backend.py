@@ -51,6 +51,7 @@ class Backend:
     def _take(self, method: str, path: str, headers: dict[str, str], text: bytes) -> tuple[int, Any]:
         with self.lock:
             self.requests += 1
+            self.arrived.notify_all()
             if self.status != 200:
                 return self.status, {"message": "not now"}
             self.headers.append({name.lower(): value for name, value in headers.items()})
@@ -65,7 +66,6 @@ class Backend:
                 self.agentex.append(body)
             elif path.startswith("/spans") and method == "PATCH":
                 self.agentex.append({"id": path.rsplit("/", 1)[1], **body})
-            self.arrived.notify_all()
             return 200, answer
 
     def ids(self) -> set[str]:
@@ -73,7 +73,7 @@ class Backend:
         with self.lock:
             return {item["id"] for item in self.sgp}
 
-    def wait_for(self, condition: Any, timeout: float = 20.0) -> bool:
+    def wait_for(self, condition: Any, timeout: float = 120.0) -> bool:
         """Waits until a condition of what arrived holds."""
         with self.lock:
             return self.arrived.wait_for(lambda: condition(self), timeout)

@@ -63,7 +63,7 @@ def register(backend: Backend, agentex: bool = False) -> None:
 
 def flush() -> None:
     for tracer in endspan.agentex.tracers():
-        report = tracer.flush(10)
+        report = tracer.flush(120)
         assert report.pending == 0 and report.dropped == 0, str(report)
 
 
@@ -364,7 +364,7 @@ def test_user_processors_are_called(backend: Backend) -> None:
         trace = AsyncTrace(MANAGER.async_processors, None, "t", queue)  # type: ignore[arg-type]
         async with trace.span("n", input={"a": 1}) as span:
             span.output = {"b": 1}
-        await queue.shutdown(5)
+        await queue.shutdown(120)
 
     asyncio.run(main())
     assert [event for event, _ in recorder.events] == ["start", "end"]
@@ -386,7 +386,7 @@ def test_row_126_many_loops_and_threads(backend: Backend) -> None:
         async with trace.span(name):
             pass
         # Processors of the program run on its loop, as long as that lives.
-        for _ in range(1000):
+        for _ in range(12000):
             if sum(event == "end" for event, _ in recorder.events) == ends:
                 break
             await asyncio.sleep(0.01)
@@ -400,7 +400,7 @@ def test_row_126_many_loops_and_threads(backend: Backend) -> None:
     recorder.seen.clear()
     alone = Trace([], None, "t").start_span("no loop")  # type: ignore[arg-type]
     trace._span_queue.enqueue(SpanEventType.END, alone, trace.processors)
-    assert recorder.seen.wait(10)
+    assert recorder.seen.wait(120)
     flush()
     assert len(backend.sgp) == 5
     assert sum(event == "end" for event, _ in recorder.events) == 5

@@ -25,7 +25,7 @@ def scale_gp(backend: Backend) -> Iterator[Any]:
     tracing.init(client)
     yield tracing
     endspan.scale_gp.uninstall(5)
-    tracing.trace_queue_manager._global_tracing_queue_manager.shutdown(5)
+    tracing.trace_queue_manager._global_tracing_queue_manager.shutdown(120)
     tracing.trace_queue_manager._global_tracing_queue_manager = None
 
 
@@ -47,7 +47,7 @@ def test_scale_gp_traces_and_spans(scale_gp: Any, backend: Backend) -> None:
     assert items["workflow"]["metadata"]["m"] == 1
     assert backend.headers[0]["x-api-key"] == "key"
     (tracer,) = endspan.scale_gp.tracers()
-    assert tracer.flush(1).delivered == 3
+    assert tracer.flush(120).delivered == 3
 
 
 def test_d24_a_bad_payload_hurts_no_other(scale_gp: Any, backend: Backend) -> None:

@@ -69,7 +69,7 @@ class Case:
 
     def run(self, program: str, expect: int = 0, **environment: str) -> str:
         process = self.start(program, **environment)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == expect, f"ended with {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err, err
         return out
@@ -202,6 +202,35 @@ def test_os_fork(case: Case, ending: str) -> None:
     assert around["status"] == "SUCCESS"
 
 
+def test_threads_of_the_package_import_nothing(case: Case) -> None:
+    """An import may register fork hooks; one beside a fork of the main thread would run half of them."""
+    out = case.run(
+        """
+        import builtins, logging
+        imports, lines, genuine = [], [], builtins.__import__
+        def watched(name, *rest, **more):
+            if threading.current_thread() is not threading.main_thread():
+                imports.append(name)
+            return genuine(name, *rest, **more)
+        heard = threading.Event()
+        class Handler(logging.Handler):
+            def emit(self, record):
+                lines.append(threading.current_thread() is threading.main_thread())
+                heard.set()
+        logging.getLogger("endspan").addHandler(Handler())
+        builtins.__import__ = watched
+        tracer = make()
+        span(tracer.trace("t"), "unheard")
+        tracer.shutdown(0.1)
+        assert heard.wait(200)
+        print(lines[0], imports)
+        """,
+        BACKEND="http://127.0.0.1:9",
+        ENDSPAN_SPOOL="0",
+    )
+    assert out == "False []\n"
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(case: Case, method: str) -> None:
     case.run(
@@ -258,7 +287,7 @@ def test_sudden_ends_leave_everything_in_the_spool(case: Case, ending: str) -> N
         {ending}
         """
     )
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode != 0
     recovered = case.recover()
     assert recovered["open"] == 1
@@ -281,7 +310,7 @@ def test_sigkill_from_outside_at_any_moment(case: Case) -> None:
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     case.backend.wait_for(lambda backend: len(backend.sgp) > 200)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     case.recover()
     missing = case.produced - case.names
     last = max(case.produced, key=lambda name: int(name[1:]))
@@ -296,16 +325,15 @@ def test_sigterm_with_a_handler_that_exits(case: Case) -> None:
         trace = make().trace("t")
         for n in range(100):
             span(trace, f"s{n}"); said(f"s{n}")
-        print("ready", flush=True)
         with trace.span("open"):
             said("open")
+            print("ready", flush=True)
             while True: time.sleep(0.01)
         """
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    time.sleep(0.05)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 0
     case.complete()
 
@@ -342,8 +370,9 @@ def test_a_dead_backend_does_not_hold_up_the_end(case: Case) -> None:
             span(trace, f"s{n}"); said(f"s{n}")
         """,
         BACKEND="http://127.0.0.1:9",
+        ENDSPAN_SHUTDOWN_TIMEOUT_MS="250000",
     )
-    assert time.monotonic() - begun < 9
+    assert time.monotonic() - begun < 200
     # To the same destination, which is known by its address.
     case.run("make().flush(1)", BACKEND="http://127.0.0.1:9")
     assert case.names == set()
@@ -358,14 +387,14 @@ def test_an_outage_within_one_life(case: Case) -> None:
         for n in range(300):
             span(trace, f"s{n}"); said(f"s{n}")
         print("ready", flush=True)
-        report = tracer.flush(30)
+        report = tracer.flush(200)
         print(json.dumps([report.delivered, report.dropped, report.pending]))
         """
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     case.backend.wait_for(lambda backend: backend.requests > 1)
     case.backend.status = 200
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert json.loads(out) == [300, 0, 0]
     case.complete()
 

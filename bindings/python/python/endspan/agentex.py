@@ -601,6 +601,10 @@ class _Installation:
         """The event loop for processors of programs that have none."""
         with self._loop_lock:
             if self._loop is None:
+                # What the loop's thread would import, and with it hooks for forks: see docs/python.md.
+                import concurrent.futures.thread  # noqa: F401
+
+                _import_or_none("agentex.lib.core.observability.tracing_metrics")
                 loop = asyncio.new_event_loop()
                 threading.Thread(target=loop.run_forever, name="endspan-processors", daemon=True).start()
                 self._loop = loop
