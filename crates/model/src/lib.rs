@@ -27,7 +27,7 @@ mod time;
 
 pub use account::AccountId;
 pub use drop_reason::DropReason;
-pub use facets::{Facets, UsageKind};
+pub use facets::{Facets, MAX_ERROR_MESSAGE_BYTES, UsageKind};
 pub use ids::{SpanId, TraceId, new_span_id_text};
 pub use patch::{PatchError, SpanPatch};
 pub use payload::{Payload, PayloadError, PayloadShape};

@@ -1,4 +1,4 @@
-//! Fills the columns of version 2 from the payloads of spans that an earlier version stored.
+//! Fills the columns of versions 2 and 3 from the payloads of spans that an earlier version stored.
 
 use endspan_model::{Facets, Span, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -12,7 +12,7 @@ pub(crate) fn facets(transaction: &Transaction<'_>) -> Result<()> {
     let mut row_of = transaction.prepare("SELECT block_key, block_offset FROM spans WHERE sequence = ?1")?;
     let mut update = transaction.prepare(
         "UPDATE spans SET input_tokens = ?2, output_tokens = ?3, usage_kind = ?4, agent_id = ?5, agent_name = ?6, \
-         acp_type = ?7 WHERE sequence = ?1",
+         acp_type = ?7, cached_tokens = ?8, cost = ?9, model = ?10, error_type = ?11, error_message = ?12 WHERE sequence = ?1",
     )?;
     let mut rows = frames.query([])?;
     while let Some(row) = rows.next()? {
@@ -39,20 +39,38 @@ pub(crate) fn facets(transaction: &Transaction<'_>) -> Result<()> {
                     facets.agent_id,
                     facets.agent_name,
                     facets.acp_type,
+                    stored_count(facets.cached_tokens),
+                    stored_count(facets.cost_picodollars),
+                    facets.model,
+                    facets.error_type,
+                    facets.error_message,
                 ])?;
             }
         }
     }
-    transaction.execute_batch(
-        "UPDATE traces SET (call_count, call_input, call_output, aggregate_count, aggregate_input, aggregate_output) = \
-         (SELECT sum(usage_kind IS 1), total((usage_kind IS 1) * coalesce(input_tokens, 0)), \
-         total((usage_kind IS 1) * coalesce(output_tokens, 0)), sum(usage_kind IS 2), \
-         total((usage_kind IS 2) * coalesce(input_tokens, 0)), total((usage_kind IS 2) * coalesce(output_tokens, 0)) \
-         FROM spans WHERE spans.trace_key = traces.trace_key) \
-         WHERE trace_key IN (SELECT trace_key FROM spans WHERE usage_kind IS NOT NULL);\
-         UPDATE traces SET call_input = CAST(call_input AS INTEGER), call_output = CAST(call_output AS INTEGER), \
-         aggregate_input = CAST(aggregate_input AS INTEGER), aggregate_output = CAST(aggregate_output AS INTEGER) \
-         WHERE call_count > 0 OR aggregate_count > 0;",
-    )?;
+    transaction.execute_batch(SUMS)?;
     Ok(())
 }
+
+/// `total` never overflows; its answer is a real number, which becomes a whole one.
+const SUMS: &str = "\
+    CREATE TEMP TABLE sums AS SELECT trace_key, sum(payload_bytes) AS payload_bytes, \
+    sum(usage_kind IS 1 AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL)) AS call_count, \
+    CAST(total(iif(usage_kind IS 1, input_tokens, 0)) AS INTEGER) AS call_input, \
+    CAST(total(iif(usage_kind IS 1, output_tokens, 0)) AS INTEGER) AS call_output, \
+    sum(usage_kind IS 1 AND cost IS NOT NULL) AS call_cost_count, \
+    CAST(total(iif(usage_kind IS 1, cost, 0)) AS INTEGER) AS call_cost, \
+    sum(usage_kind IS 2 AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL)) AS aggregate_count, \
+    CAST(total(iif(usage_kind IS 2, input_tokens, 0)) AS INTEGER) AS aggregate_input, \
+    CAST(total(iif(usage_kind IS 2, output_tokens, 0)) AS INTEGER) AS aggregate_output, \
+    sum(usage_kind IS 2 AND cost IS NOT NULL) AS aggregate_cost_count, \
+    CAST(total(iif(usage_kind IS 2, cost, 0)) AS INTEGER) AS aggregate_cost, \
+    max(start_micros) AS last_micros FROM spans GROUP BY trace_key;\
+    CREATE UNIQUE INDEX temp.sums_by_trace ON sums (trace_key);\
+    UPDATE traces SET (payload_bytes, call_count, call_input, call_output, call_cost_count, call_cost, aggregate_count, \
+    aggregate_input, aggregate_output, aggregate_cost_count, aggregate_cost, last_micros) = (SELECT payload_bytes, \
+    call_count, call_input, call_output, call_cost_count, call_cost, aggregate_count, aggregate_input, aggregate_output, \
+    aggregate_cost_count, aggregate_cost, last_micros FROM sums WHERE sums.trace_key = traces.trace_key);\
+    UPDATE traces SET last_nanos = (SELECT max(start_nanos) FROM spans WHERE spans.trace_key = traces.trace_key AND \
+    spans.start_micros = traces.last_micros);\
+    DROP TABLE sums;";

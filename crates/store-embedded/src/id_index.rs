@@ -80,6 +80,26 @@ impl IdBuffer {
         found
     }
 
+    /// Forgets entries whose rows are gone. What is frozen stays: whoever puts it into the tree leaves those out.
+    pub(crate) fn remove(&self, entries: &[(i64, i64)]) {
+        let mut inner = self.inner.write();
+        let Inner { active, repeated, active_count, .. } = &mut *inner;
+        for (hash, sequence) in entries {
+            let more = repeated.get_mut(hash);
+            if active.get(hash) == Some(sequence) {
+                match more.and_then(Vec::pop) {
+                    Some(next) => active.insert(*hash, next),
+                    None => active.remove(hash),
+                };
+                *active_count -= 1;
+            } else if let Some(more) = more {
+                let before = more.len();
+                more.retain(|one| one != sequence);
+                *active_count -= before - more.len();
+            }
+        }
+    }
+
     pub(crate) fn active_count(&self) -> usize {
         self.inner.read().active_count
     }
@@ -125,5 +145,17 @@ mod tests {
         assert_eq!(buffer.find(7), [9, 5, 3, 1]);
         buffer.release();
         assert_eq!((buffer.find(7), buffer.find(8)), (vec![9], vec![]));
+    }
+
+    #[test]
+    fn removed_entries_are_gone_and_others_stay() {
+        let buffer = IdBuffer::default();
+        buffer.extend([(7, 1), (8, 2), (7, 3), (7, 5)].into_iter());
+        buffer.remove(&[(7, 5), (9, 9), (7, 1), (8, 3)]);
+        assert_eq!((buffer.find(7), buffer.find(8), buffer.active_count()), (vec![3], vec![2], 2));
+        buffer.remove(&[(7, 3), (8, 2)]);
+        assert_eq!((buffer.find(7), buffer.find(8), buffer.active_count()), (vec![], vec![], 0));
+        buffer.extend([(7, 6)].into_iter());
+        assert_eq!(*buffer.freeze(), [(7, 6)]);
     }
 }

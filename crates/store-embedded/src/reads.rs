@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use endspan_model::{AccountId, Span, SpanId, TraceId};
-use endspan_store::{Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
+use endspan_store::{AccountUsage, Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     compact_id::{CompactId, StoredId},
     error::{EngineError, Result},
     readers::Reading,
-    row::{SPAN_ROW, SpanRow, read_span_row},
+    row::{SPAN_ROW, SpanRow, read_span_row, timestamp},
     schema::SCHEMA_VERSION,
     shared::short_hash,
 };
@@ -64,7 +64,7 @@ impl Reading<'_> {
         Ok(keys)
     }
 
-    fn rows(&self, condition: &str, parameters: &[&dyn ToSql]) -> Result<Vec<SpanRow>> {
+    pub(crate) fn rows(&self, condition: &str, parameters: &[&dyn ToSql]) -> Result<Vec<SpanRow>> {
         let mut statement =
             self.connection.prepare_cached(&format!("SELECT {SPAN_ROW} FROM spans {condition}"))?;
         statement.query_and_then(parameters, read_span_row)?.collect()
@@ -379,6 +379,46 @@ pub(crate) fn latest(connection: &Connection) -> Result<i64> {
          coalesce((SELECT value FROM meta WHERE name = 'latest'), 0))",
     )?;
     Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Returns what each account has, by its traces. What it takes on disk is its payloads' share of all blocks.
+pub(crate) fn accounts(reading: &mut Reading<'_>) -> Result<Vec<AccountUsage>> {
+    let connection = reading.connection;
+    let number = |value: i64| value.unsigned_abs();
+    let mut usages = connection.prepare_cached(
+        "SELECT account_key, sum(span_count), count(*), sum(payload_bytes), min(start_micros), max(last_micros) \
+         FROM traces GROUP BY account_key",
+    )?;
+    let mut nanos = connection.prepare_cached(
+        "SELECT (SELECT min(start_nanos) FROM spans INDEXED BY spans_by_start WHERE account_key = ?1 AND start_micros = ?2), \
+         (SELECT max(start_nanos) FROM spans INDEXED BY spans_by_start WHERE account_key = ?1 AND start_micros = ?3)",
+    )?;
+    let (raw, stored) = connection.query_row(
+        "SELECT coalesce(sum(raw_bytes - dead_bytes), 0), coalesce(sum(stored_bytes), 0) FROM block_figures",
+        [],
+        |row| Ok((number(row.get(0)?), number(row.get(1)?))),
+    )?;
+    let mut accounts = Vec::new();
+    let mut rows = usages.query([])?;
+    while let Some(row) = rows.next()? {
+        let account_key: i64 = row.get(0)?;
+        let (oldest, newest): (i64, i64) = (row.get(4)?, row.get(5)?);
+        let (oldest_nanos, newest_nanos) =
+            nanos.query_row([account_key, oldest, newest], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let payload_bytes = number(row.get(3)?);
+        let share = u128::from(payload_bytes) * u128::from(stored) / u128::from(raw.max(1));
+        accounts.push(AccountUsage {
+            account: reading.account(account_key)?,
+            spans: number(row.get(1)?),
+            traces: number(row.get(2)?),
+            payload_bytes,
+            stored_bytes: u64::try_from(share).unwrap_or(u64::MAX),
+            oldest_start: timestamp(oldest, oldest_nanos)?,
+            newest_start: timestamp(newest, newest_nanos)?,
+        });
+    }
+    accounts.sort_by(|left, right| left.account.cmp(&right.account));
+    Ok(accounts)
 }
 
 pub(crate) fn stats(reading: &mut Reading<'_>, disk_bytes: u64) -> Result<StoreStats> {

@@ -31,14 +31,17 @@ pub(crate) struct Facts {
     pub(crate) is_error: bool,
     pub(crate) has_parent: bool,
     pub(crate) usage: Option<Usage>,
+    pub(crate) payload_bytes: i64,
 }
 
-/// The tokens that a span reported.
+/// What a span reported to have used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) kind: UsageKind,
-    pub(crate) input: i64,
-    pub(crate) output: i64,
+    /// Tokens read and written, if either was reported.
+    pub(crate) tokens: Option<(i64, i64)>,
+    /// In units of 10⁻¹² dollars.
+    pub(crate) cost: Option<i64>,
 }
 
 /// Returns a count of tokens in the form of a column; such counts are small ([`Facets`]).
@@ -48,10 +51,16 @@ pub(crate) fn stored_count(tokens: Option<u64>) -> Option<i64> {
 
 impl Usage {
     pub(crate) fn of(facets: &Facets) -> Option<Self> {
-        let count = |tokens: Option<u64>| stored_count(tokens).unwrap_or(0);
-        let (input, output) = (count(facets.input_tokens), count(facets.output_tokens));
-        Some(Self { kind: facets.usage_kind?, input, output })
+        Some(Self {
+            kind: facets.usage_kind?,
+            tokens: tokens(stored_count(facets.input_tokens), stored_count(facets.output_tokens)),
+            cost: stored_count(facets.cost_picodollars),
+        })
     }
+}
+
+fn tokens(input: Option<i64>, output: Option<i64>) -> Option<(i64, i64)> {
+    (input.is_some() || output.is_some()).then_some((input.unwrap_or(0), output.unwrap_or(0)))
 }
 
 /// Where a span's payloads are.
@@ -64,7 +73,7 @@ pub(crate) struct Place {
 /// The columns that [`read_stored_row`] reads, in its order.
 pub(crate) const STORED_ROW: &str = "sequence, version, account_key, trace_key, id, start_micros, start_nanos, \
      duration_micros, end_nanos, status, parent_id IS NOT NULL, block_key, block_offset, payload_bytes, task_id, \
-     usage_kind, input_tokens, output_tokens";
+     usage_kind, input_tokens, output_tokens, cost";
 
 pub(crate) fn read_stored_row(row: &Row<'_>) -> Result<StoredRow> {
     let sequence = row.get(0)?;
@@ -83,10 +92,14 @@ pub(crate) fn read_stored_row(row: &Row<'_>) -> Result<StoredRow> {
             has_parent: row.get(10)?,
             usage: read_usage_kind(row, 15)?
                 .map(|kind| {
-                    let count = |at: usize| Ok::<_, EngineError>(row.get::<_, Option<i64>>(at)?.unwrap_or(0));
-                    Ok::<_, EngineError>(Usage { kind, input: count(16)?, output: count(17)? })
+                    Ok::<_, EngineError>(Usage {
+                        kind,
+                        tokens: tokens(row.get(16)?, row.get(17)?),
+                        cost: row.get(18)?,
+                    })
                 })
                 .transpose()?,
+            payload_bytes: row.get(13)?,
         },
         place: read_place(row, 11)?,
         payload_bytes: row.get(13)?,
@@ -128,7 +141,11 @@ pub(crate) fn read_usage_kind(row: &Row<'_>, at: usize) -> Result<Option<UsageKi
     row.get::<_, Option<u8>>(at)?.map(known).transpose()
 }
 
-/// Reads `input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type` beginning at a column.
+/// The columns that [`read_facets`] reads, in its order.
+pub(crate) const FACETS: &str = "input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type, \
+     cached_tokens, cost, model, error_type, error_message";
+
+/// Reads [`FACETS`] beginning at a column.
 pub(crate) fn read_facets(row: &Row<'_>, at: usize) -> Result<Facets> {
     let count = |at: usize| Ok::<_, EngineError>(row.get::<_, Option<i64>>(at)?.map(i64::unsigned_abs));
     Ok(Facets {
@@ -138,6 +155,11 @@ pub(crate) fn read_facets(row: &Row<'_>, at: usize) -> Result<Facets> {
         agent_id: row.get(at + 3)?,
         agent_name: row.get(at + 4)?,
         acp_type: row.get(at + 5)?,
+        cached_tokens: count(at + 6)?,
+        cost_picodollars: count(at + 7)?,
+        model: row.get(at + 8)?,
+        error_type: row.get(at + 9)?,
+        error_message: row.get(at + 10)?,
     })
 }
 

@@ -7,8 +7,8 @@ use std::{
 use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
-    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
-    TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore,
+    StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -338,6 +338,21 @@ impl SpanStore for EmbeddedStore {
     ) -> std::result::Result<Changes, StoreError> {
         let account = account.cloned();
         self.read(move |reading| reads::changes(reading, account.as_ref(), position, limit)).await
+    }
+
+    async fn delete(
+        &self,
+        account: Option<&AccountId>,
+        deletion: &Deletion,
+    ) -> std::result::Result<Deleted, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Delete(account.cloned(), deletion.clone(), reply);
+        self.writes.push_job(job).map_err(|_| StoreError::from(EngineError::Closed))?;
+        answer.await.map_err(|_| StoreError::from(EngineError::Closed))?
+    }
+
+    async fn accounts(&self) -> std::result::Result<Vec<AccountUsage>, StoreError> {
+        self.read(|reading| reads::accounts(reading)).await
     }
 
     async fn latest_position(&self) -> std::result::Result<u64, StoreError> {

@@ -1,23 +1,24 @@
 //! Traces as wholes: pages of summaries, and the structure of one.
 
-use std::{cmp::Reverse, fmt::Write as _};
+use std::{cmp::Reverse, fmt::Write as _, time::Instant};
 
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
     SpanHeader, TraceFilter, TracePage, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor,
 };
-use rusqlite::{Row, params};
+use rusqlite::{Row, Rows, params};
 
 use crate::{
     compact_id::StoredId,
     error::Result,
     readers::Reading,
-    row::{read_facets, read_id, read_status, read_times, read_type, timestamp},
+    row::{FACETS, read_facets, read_id, read_status, read_times, read_type, timestamp},
 };
 
 const SUMMARY_ROW: &str = "t.trace_id, h.name, t.start_micros, t.start_nanos, t.end_micros, t.end_nanos, \
      t.span_count, t.open_count, t.error_count, h.status, h.parent_id IS NULL, h.agent_name, t.call_count, \
-     t.call_input, t.call_output, t.aggregate_count, t.aggregate_input, t.aggregate_output";
+     t.call_input, t.call_output, t.aggregate_count, t.aggregate_input, t.aggregate_output, t.call_cost_count, \
+     t.call_cost, t.aggregate_cost_count, t.aggregate_cost, t.trace_key";
 
 pub(crate) fn list_traces(
     reading: &mut Reading<'_>,
@@ -25,21 +26,28 @@ pub(crate) fn list_traces(
     query: &TraceQuery,
 ) -> Result<TracePage> {
     let after = query.after.as_deref().map(TraceCursor::decode).transpose()?;
-    let limit = query.limit as usize;
     let filter = &query.filter;
+    let connection = reading.connection;
+    // With a deadline SQLite shows what it passes over, too, so that the place is known when time is up.
+    let (passes, narrowed) = match query.deadline {
+        Some(_) => (format!("(TRUE{})", conditions(filter)), String::new()),
+        None => ("TRUE".to_owned(), conditions(filter)),
+    };
     // Rows come in the order of the index, and reading ends with the page, so that only traces that are passed
     // over cost anything.
-    let mut statement = reading.connection.prepare_cached(&format!(
-        "SELECT {SUMMARY_ROW} FROM traces t INDEXED BY traces_by_start CROSS JOIN spans h ON h.sequence = t.head \
+    let sql = format!(
+        "SELECT {SUMMARY_ROW}, {passes} FROM traces t INDEXED BY traces_by_start CROSS JOIN spans h ON h.sequence = t.head \
          WHERE t.account_key = ?1 AND t.start_micros <= ?2 AND t.start_micros >= ?6 AND (t.start_micros < ?2 \
          OR t.start_nanos < ?3 OR (t.start_nanos = ?3 AND (id_text(t.trace_id) > ?4 OR (id_text(t.trace_id) = ?4 \
-         AND ?5)))) AND (?7 IS NULL OR h.agent_name = ?7){} \
-         ORDER BY t.start_micros DESC, t.start_nanos DESC, id_text(t.trace_id)",
-        conditions(filter)
-    ))?;
+         AND ?5)))) AND (?7 IS NULL OR h.agent_name = ?7){narrowed} \
+         ORDER BY t.start_micros DESC, t.start_nanos DESC, id_text(t.trace_id)"
+    );
     let from_micros = filter.start_from.map_or(i64::MIN, |from| from.unix_micros());
-    let mut traces = Vec::new();
-    for account_key in reading.account_keys(account) {
+    let accounts = reading.account_keys(account);
+    let mut statements =
+        accounts.iter().map(|_| connection.prepare_cached(&sql)).collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut streams = Vec::with_capacity(accounts.len());
+    for (account_key, statement) in accounts.into_iter().zip(&mut statements) {
         let account = reading.account(account_key)?;
         let (micros, nanos, trace_id, comes_after) = match (&after, filter.start_before) {
             (Some(after), _) => (
@@ -54,32 +62,88 @@ pub(crate) fn list_traces(
         };
         let parameters =
             params![account_key, micros, nanos, trace_id, comes_after, from_micros, filter.agent.as_deref()];
-        let mut rows = statement.query(parameters)?;
-        let mut wanted = limit.saturating_add(1);
-        while wanted > 0
-            && let Some(row) = rows.next()?
-        {
-            let summary = read_summary(row, &account)?;
-            if filter.matches(&summary) {
-                traces.push(summary);
-                wanted -= 1;
-            }
+        let mut stream = Stream { account, rows: statement.query(parameters)?, next: None };
+        stream.advance()?;
+        streams.push(stream);
+    }
+    let mut page = TracePage::default();
+    loop {
+        let first = streams.iter_mut().filter(|stream| stream.next.is_some()).min_by(|left, right| {
+            let key = |stream: &Stream<'_>| stream.next.as_ref().map(|next| Reverse(next.summary.start_time));
+            let trace_id =
+                |stream: &Stream<'_>| stream.next.as_ref().map(|next| next.summary.trace_id.clone());
+            key(left)
+                .cmp(&key(right))
+                .then_with(|| trace_id(left).cmp(&trace_id(right)))
+                .then_with(|| left.account.cmp(&right.account))
+        });
+        let Some(stream) = first else { return Ok(page) };
+        let Some(next) = stream.next.take() else { return Ok(page) };
+        stream.advance()?;
+        let passes = next.passes && filter.matches(&next.summary) && holds_text(reading, &next, filter)?;
+        if passes && page.traces.len() == query.limit as usize {
+            page.next = page.traces.last().map(|last| TraceCursor::of(last).encode());
+            return Ok(page);
+        }
+        let is_late = query.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let examined = is_late.then(|| TraceCursor::of(&next.summary).encode());
+        page.traces.extend(passes.then_some(next.summary));
+        if is_late {
+            (page.next, page.is_partial) = (examined, true);
+            return Ok(page);
         }
     }
-    traces.sort_by(|left, right| {
-        let key = |trace: &TraceSummary| Reverse(trace.start_time);
-        key(left)
-            .cmp(&key(right))
-            .then_with(|| left.trace_id.cmp(&right.trace_id))
-            .then_with(|| left.account.cmp(&right.account))
-    });
-    let more = traces.len() > limit;
-    traces.truncate(limit);
-    let next = traces.last().filter(|_| more).map(|last| {
-        let (start_time, trace_id, account) = (last.start_time, last.trace_id.clone(), last.account.clone());
-        TraceCursor { start_time, trace_id, account }.encode()
-    });
-    Ok(TracePage { traces, next })
+}
+
+/// The traces of one account in the order of the list.
+struct Stream<'s> {
+    account: AccountId,
+    rows: Rows<'s>,
+    next: Option<Listed>,
+}
+
+/// A trace that comes next in the list.
+struct Listed {
+    trace_key: i64,
+    summary: TraceSummary,
+    /// Whether it passes as far as SQLite can tell.
+    passes: bool,
+}
+
+impl Stream<'_> {
+    fn advance(&mut self) -> Result<()> {
+        self.next = match self.rows.next()? {
+            Some(row) => Some(Listed {
+                trace_key: row.get(22)?,
+                summary: read_summary(row, &self.account)?,
+                passes: row.get(23)?,
+            }),
+            None => None,
+        };
+        Ok(())
+    }
+}
+
+/// Rows whose payloads are read together.
+const BATCH: usize = 256;
+
+/// Returns whether a span of the trace holds the text of the filter.
+fn holds_text(reading: &mut Reading<'_>, trace: &Listed, filter: &TraceFilter) -> Result<bool> {
+    if filter.text.is_empty() || filter.text.names_trace(&trace.summary.trace_id) {
+        return Ok(true);
+    }
+    let mut rows = reading.rows("INDEXED BY spans_by_identity WHERE trace_key = ?1", &[&trace.trace_key])?;
+    rows.sort_unstable_by_key(|row| row.place.map(|place| (place.block_key, place.offset)));
+    let mut rows = rows.into_iter();
+    loop {
+        let batch: Vec<_> = rows.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        if reading.complete(batch, true)?.iter().any(|stored| filter.text.matches(&stored.span)) {
+            return Ok(true);
+        }
+    }
 }
 
 /// What SQLite can tell of a filter without a row becoming a summary. Holds numbers only, no text of the caller.
@@ -138,6 +202,11 @@ fn read_summary(row: &Row<'_>, account: &AccountId) -> Result<TraceSummary> {
         (0, _) => Some((number(16)?, number(17)?)),
         _ => Some((number(13)?, number(14)?)),
     };
+    let cost = match (number(18)?, number(20)?) {
+        (0, 0) => None,
+        (0, _) => Some(number(21)?),
+        _ => Some(number(19)?),
+    };
     Ok(TraceSummary {
         account: account.clone(),
         trace_id: TraceId::from(row.get::<_, StoredId>(0)?.0),
@@ -154,6 +223,7 @@ fn read_summary(row: &Row<'_>, account: &AccountId) -> Result<TraceSummary> {
         agent_name: row.get(11)?,
         input_tokens: tokens.map(|(input, _)| input),
         output_tokens: tokens.map(|(_, output)| output),
+        cost_picodollars: cost,
     })
 }
 
@@ -163,10 +233,10 @@ pub(crate) fn read_structure(
     trace_id: &TraceId,
 ) -> Result<Vec<SpanHeader>> {
     let mut headers = Vec::new();
-    let mut statement = reading.connection.prepare_cached(
+    let mut statement = reading.connection.prepare_cached(&format!(
         "SELECT sequence, version, id, parent_id, name, start_micros, start_nanos, duration_micros, end_nanos, status, \
-         type, input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type FROM spans WHERE sequence = ?1",
-    )?;
+         type, {FACETS} FROM spans WHERE sequence = ?1"
+    ))?;
     // The index holds the rows of a trace in the order of a hash. Sorted by their place in the table they are read
     // page by page, each page once.
     let mut index = reading

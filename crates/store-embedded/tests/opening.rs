@@ -297,13 +297,16 @@ fn use_damaged(store: &EmbeddedStore, spans: &[Span]) -> usize {
     errors
 }
 
-/// A file of version 1 has nothing beside its payloads; what version 2 keeps is read from them.
+/// A file of version 1 has nothing beside its payloads, one of version 2 little; what version 3 keeps is read from them.
 #[test]
-fn what_version_2_keeps_beside_payloads_is_filled_in() {
+fn what_later_versions_keep_beside_payloads_is_filled_in() {
     let payload = |text: &str| Some(Payload::parse(text.to_owned()).unwrap());
     let usage = |id: &str| Span {
         output: payload(r#"{"usage":{"input_tokens":5,"output_tokens":2}}"#),
-        metadata: payload(r#"{"__agent_name__":"bot","__agent_id__":"7","__acp_type__":"sync"}"#),
+        metadata: payload(
+            r#"{"__agent_name__":"bot","__agent_id__":"7","__acp_type__":"sync","cost_usd":0.5,"model":"m",
+            "__error__":{"type":"E","message":"lost"}}"#,
+        ),
         ..Span::new("t", id, "n", Timestamp::MIN)
     };
     let directory = tempfile::tempdir().unwrap();
@@ -313,33 +316,36 @@ fn what_version_2_keeps_beside_payloads_is_filled_in() {
     let query = TraceQuery { limit: 10, ..TraceQuery::default() };
     let read = |store: &EmbeddedStore| {
         let traces = block_on(store.list_traces(None, &query)).unwrap();
-        (traces, block_on(store.read_structure(None, &"t".into())).unwrap())
+        let usage = block_on(store.accounts()).unwrap();
+        (traces, block_on(store.read_structure(None, &"t".into())).unwrap(), usage)
     };
     let before = read(&store);
     assert_eq!((before.0.traces[0].input_tokens, before.0.traces[0].output_tokens), (Some(10), Some(4)));
+    assert_eq!(before.0.traces[0].cost_picodollars, Some(1_000_000_000_000));
     block_on(store.close()).unwrap();
     drop(store);
 
-    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
-    for (table, columns) in [
-        ("spans", ["input_tokens", "output_tokens", "usage_kind", "agent_id", "agent_name", "acp_type"]),
-        (
-            "traces",
-            [
-                "call_count",
-                "call_input",
-                "call_output",
-                "aggregate_count",
-                "aggregate_input",
-                "aggregate_output",
-            ],
-        ),
-    ] {
+    let connect = || rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    let drop_columns = |table: &str, columns: &[&str]| {
+        let database = connect();
         for column in columns {
             database.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
         }
-    }
-    database.pragma_update(None, "user_version", 1).unwrap();
-    drop(database);
+    };
+    drop_columns("spans", &["cached_tokens", "cost", "model", "error_type", "error_message"]);
+    drop_columns("traces", &["last_micros", "last_nanos", "payload_bytes", "call_cost_count", "call_cost"]);
+    drop_columns("traces", &["aggregate_cost_count", "aggregate_cost"]);
+    connect().pragma_update(None, "user_version", 2).unwrap();
+    assert_eq!(read(&open(directory.path()).unwrap()), before);
+    drop_columns("spans", &["cached_tokens", "cost", "model", "error_type", "error_message"]);
+    drop_columns("traces", &["last_micros", "last_nanos", "payload_bytes", "call_cost_count", "call_cost"]);
+    drop_columns("traces", &["aggregate_cost_count", "aggregate_cost"]);
+    drop_columns(
+        "spans",
+        &["input_tokens", "output_tokens", "usage_kind", "agent_id", "agent_name", "acp_type"],
+    );
+    drop_columns("traces", &["call_count", "call_input", "call_output"]);
+    drop_columns("traces", &["aggregate_count", "aggregate_input", "aggregate_output"]);
+    connect().pragma_update(None, "user_version", 1).unwrap();
     assert_eq!(read(&open(directory.path()).unwrap()), before);
 }

@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 
 use crate::{
-    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, StoreError, StoreStats, StoredSpan, TracePage,
-    TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, StoreError,
+    StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 
 /// A place that keeps spans. Every engine behaves the same; the conformance suite holds it to that.
@@ -87,7 +87,7 @@ pub trait SpanStore: Send + Sync + 'static {
         trace_id: &TraceId,
     ) -> Result<Vec<SpanHeader>, StoreError>;
 
-    /// Returns a page of traces, newest first, ties by trace id ascending.
+    /// Returns a page of traces, newest first, ties by trace id ascending, by the rules of [`TraceQuery`].
     ///
     /// # Errors
     /// [`StoreError::InvalidQuery`] for a cursor that this store did not make.
@@ -113,6 +113,18 @@ pub trait SpanStore: Send + Sync + 'static {
         position: u64,
         limit: u32,
     ) -> Result<Changes, StoreError>;
+
+    /// Deletes one piece of what a [`Deletion`] means and waits until that is durable. Space comes back in time, and
+    /// reads and writes go on meanwhile. Deleting takes no positions, so that [`changes`](Self::changes) says nothing of
+    /// it, and gives none back. A span that is written again afterwards is a new one.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError>;
+
+    /// Returns what each account has, by account. Costs far less than reading the spans; meant for health pages and for
+    /// retention, not for hot paths.
+    async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError>;
 
     /// Returns the position of the latest acknowledged write.
     async fn latest_position(&self) -> Result<u64, StoreError>;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use endspan_model::{AccountId, Timestamp, TraceId};
 
-use crate::StoreError;
+use crate::{StoreError, TraceSummary};
 
 /// A place in the order of traces: newest start first, then trace id, then account, both ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ pub struct TraceCursor {
 }
 
 impl TraceCursor {
+    /// Returns the place of a trace.
+    pub fn of(trace: &TraceSummary) -> Self {
+        Self {
+            start_time: trace.start_time,
+            trace_id: trace.trace_id.clone(),
+            account: trace.account.clone(),
+        }
+    }
+
     /// Returns the text form.
     pub fn encode(&self) -> String {
         let mut text =

@@ -14,6 +14,7 @@
 pub mod conformance;
 mod contract;
 pub mod cursor;
+mod deletion;
 mod error;
 #[cfg(feature = "testing")]
 pub mod memory;
@@ -24,6 +25,7 @@ pub mod text;
 mod write;
 
 pub use contract::SpanStore;
+pub use deletion::{AccountUsage, Deleted, Deleting, Deletion};
 pub use error::StoreError;
 pub use query::{
     Changes, ListOrder, ListQuery, SortDirection, SpanHeader, StoreStats, StoredSpan, TraceFilter, TracePage,

@@ -7,18 +7,20 @@ use std::{
     cmp::Ordering,
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use async_trait::async_trait;
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanPatch, Timestamp, TraceId, UsageKind, merge};
 
 use crate::{
-    Changes, ListOrder, ListQuery, Outcome, Rejection, SortDirection, SpanHeader, SpanPage, SpanQuery,
-    SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary, WriteOperation,
-    WriteRequest, WriteResponse,
+    AccountUsage, Changes, Deleted, Deleting, Deletion, ListOrder, ListQuery, Outcome, Rejection,
+    SortDirection, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan, TracePage,
+    TraceQuery, TraceSummary, WriteOperation, WriteRequest, WriteResponse,
     cursor::TraceCursor,
     parents,
     search::{PageBuilder, SpanPosition},
+    text::TextQuery,
 };
 
 /// A store in memory. See [the module](self).
@@ -189,13 +191,17 @@ impl State {
                 let root = spans.iter().filter(|span| span.parent_id.is_none()).min_by_key(by_start);
                 let head = root.or_else(|| spans.iter().min_by_key(by_start))?;
                 let facets: Vec<Facets> = spans.iter().map(|span| Facets::of(span)).collect();
-                let reported = |kind| facets.iter().filter(move |facets| facets.usage_kind == Some(kind));
-                let kind = [UsageKind::Call, UsageKind::Aggregate]
-                    .into_iter()
-                    .find(|kind| reported(*kind).next().is_some());
-                let sum = |tokens: fn(&Facets) -> Option<u64>| {
-                    kind.map(|kind| reported(kind).filter_map(tokens).fold(0, u64::saturating_add))
+                // Of the calls if one says any of it, else of the aggregates.
+                let sum = |says: fn(&Facets) -> bool, count: fn(&Facets) -> Option<u64>| {
+                    let of = |kind| {
+                        let of_kind = |facets: &&Facets| facets.usage_kind == Some(kind) && says(facets);
+                        let mut counts = facets.iter().filter(of_kind).map(count).peekable();
+                        counts.peek().is_some().then(|| counts.flatten().fold(0, u64::saturating_add))
+                    };
+                    of(UsageKind::Call).or_else(|| of(UsageKind::Aggregate))
                 };
+                let says_tokens =
+                    |facets: &Facets| facets.input_tokens.is_some() || facets.output_tokens.is_some();
                 Some(TraceSummary {
                     account: account.clone(),
                     trace_id: trace_id.clone(),
@@ -210,13 +216,87 @@ impl State {
                         .count() as u64,
                     status: root.and_then(|root| root.status),
                     agent_name: Facets::of(head).agent_name,
-                    input_tokens: sum(|facets| facets.input_tokens),
-                    output_tokens: sum(|facets| facets.output_tokens),
+                    input_tokens: sum(says_tokens, |facets| facets.input_tokens),
+                    output_tokens: sum(says_tokens, |facets| facets.output_tokens),
+                    cost_picodollars: sum(
+                        |facets| facets.cost_picodollars.is_some(),
+                        |facets| facets.cost_picodollars,
+                    ),
                 })
             })
             .collect();
         summaries.sort_by_key(trace_order);
         summaries
+    }
+}
+
+impl State {
+    fn delete(&mut self, account: Option<&AccountId>, deletion: &Deletion) -> Deleted {
+        let mut traces: BTreeMap<(AccountId, TraceId), Vec<(Timestamp, SpanId)>> = BTreeMap::new();
+        for stored in self.of(account) {
+            let trace = (stored.account.clone(), stored.span.trace_id.clone());
+            traces.entry(trace).or_default().push((stored.span.start_time, stored.span.id.clone()));
+        }
+        traces.retain(|(_, trace_id), spans| match &deletion.what {
+            Deleting::Trace(wanted) => wanted == trace_id,
+            Deleting::Started { from, before } => {
+                spans.iter().all(|(start, _)| from.is_none_or(|from| *start >= from) && start < before)
+            }
+            Deleting::Oldest => true,
+        });
+        let mut traces: Vec<_> = traces.into_iter().collect();
+        traces.sort_by_key(|((account, trace_id), spans)| {
+            (spans.iter().map(|(start, _)| *start).min(), trace_id.clone(), account.clone())
+        });
+        let mut deleted = Deleted::default();
+        for ((account, trace_id), mut spans) in traces {
+            spans.sort();
+            while let Some((_, id)) = spans.pop() {
+                if deleted.spans >= u64::from(deletion.max_spans.max(1)) {
+                    deleted.more = true;
+                    return deleted;
+                }
+                let gone = self.spans.remove(&(account.clone(), trace_id.clone(), id));
+                deleted.spans += 1;
+                deleted.payload_bytes += gone.map_or(0, |stored| stored.span.payload_bytes() as u64);
+            }
+            deleted.traces += 1;
+        }
+        deleted
+    }
+
+    fn usage(&self) -> Vec<AccountUsage> {
+        let mut accounts: BTreeMap<&AccountId, AccountUsage> = BTreeMap::new();
+        for stored in self.of(None) {
+            let start = stored.span.start_time;
+            let usage = accounts.entry(&stored.account).or_insert_with(|| AccountUsage {
+                account: stored.account.clone(),
+                spans: 0,
+                traces: 0,
+                payload_bytes: 0,
+                stored_bytes: 0,
+                oldest_start: start,
+                newest_start: start,
+            });
+            usage.spans += 1;
+            usage.payload_bytes += stored.span.payload_bytes() as u64;
+            usage.stored_bytes = usage.payload_bytes;
+            usage.oldest_start = usage.oldest_start.min(start);
+            usage.newest_start = usage.newest_start.max(start);
+        }
+        for summary in self.summaries(None) {
+            if let Some(usage) = accounts.get_mut(&summary.account) {
+                usage.traces += 1;
+            }
+        }
+        accounts.into_values().collect()
+    }
+
+    /// Returns whether a span of a trace holds a text.
+    fn trace_holds(&self, trace: &TraceSummary, text: &TextQuery) -> bool {
+        text.is_empty()
+            || (self.of(Some(&trace.account)))
+                .any(|stored| stored.span.trace_id == trace.trace_id && text.matches(&stored.span))
     }
 }
 
@@ -319,23 +399,28 @@ impl SpanStore for MemoryStore {
         query: &TraceQuery,
     ) -> Result<TracePage, StoreError> {
         let after = query.after.as_deref().map(TraceCursor::decode).transpose()?;
-        let mut traces = self.open()?.summaries(account);
-        traces.retain(|trace| query.filter.matches(trace));
+        let state = self.open()?;
+        let mut summaries = state.summaries(account);
         if let Some(after) = after {
             let after = (std::cmp::Reverse(after.start_time), after.trace_id, after.account);
-            traces.retain(|trace| trace_order(trace) > after);
+            summaries.retain(|trace| trace_order(trace) > after);
         }
-        let more = traces.len() > query.limit as usize;
-        traces.truncate(query.limit as usize);
-        let next = traces.last().filter(|_| more).map(|last| {
-            let cursor = TraceCursor {
-                start_time: last.start_time,
-                trace_id: last.trace_id.clone(),
-                account: last.account.clone(),
-            };
-            cursor.encode()
-        });
-        Ok(TracePage { traces, next })
+        let mut page = TracePage::default();
+        let cursor = |trace: &TraceSummary| TraceCursor::of(trace).encode();
+        for trace in summaries {
+            let passes = query.filter.matches(&trace) && state.trace_holds(&trace, &query.filter.text);
+            if passes && page.traces.len() == query.limit as usize {
+                page.next = page.traces.last().map(cursor);
+                break;
+            }
+            let examined = cursor(&trace);
+            page.traces.extend(passes.then_some(trace));
+            if query.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                (page.next, page.is_partial) = (Some(examined), true);
+                break;
+            }
+        }
+        Ok(page)
     }
 
     async fn search_spans(
@@ -381,6 +466,14 @@ impl SpanStore for MemoryStore {
             _ => position.max(state.version),
         };
         Ok(Changes { spans, position })
+    }
+
+    async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError> {
+        Ok(self.open()?.delete(account, deletion))
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError> {
+        Ok(self.open()?.usage())
     }
 
     async fn latest_position(&self) -> Result<u64, StoreError> {

@@ -1,6 +1,10 @@
 //! What can be asked of a store, and how the answers look.
 
+use std::time::Instant;
+
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanType, Status, Timestamp, TraceId};
+
+use crate::text::TextQuery;
 
 /// A span as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +71,8 @@ pub struct TraceQuery {
     pub after: Option<String>,
     /// Which traces.
     pub filter: TraceFilter,
+    /// End the page at this moment; at least one trace is examined, so that following the cursors ends.
+    pub deadline: Option<Instant>,
 }
 
 /// Which traces to list. Absent and empty fields let every trace pass; the others must all hold.
@@ -93,10 +99,13 @@ pub struct TraceFilter {
     pub min_tokens: Option<u64>,
     /// Only traces with at most this many tokens.
     pub max_tokens: Option<u64>,
+    /// Only traces with a span that holds this text, all of its terms.
+    pub text: TextQuery,
 }
 
 impl TraceFilter {
-    /// Returns whether a trace passes. Engines may know sooner; this is what they must agree with.
+    /// Returns whether a trace passes everything but [`text`](Self::text). Engines may know sooner; this is what they must
+    /// agree with.
     pub fn matches(&self, trace: &TraceSummary) -> bool {
         let micros = trace.duration_micros();
         self.start_from.is_none_or(|from| trace.start_time >= from)
@@ -153,6 +162,9 @@ pub struct TraceSummary {
     pub input_tokens: Option<u64>,
     /// Tokens written by models, likewise.
     pub output_tokens: Option<u64>,
+    /// What the calls cost, or if none recorded it, the aggregates, in units of 10⁻¹² US dollars
+    /// ([`Facets::cost_picodollars`]); `None` when no span recorded any.
+    pub cost_picodollars: Option<u64>,
 }
 
 impl TraceSummary {
@@ -229,6 +241,8 @@ pub struct TracePage {
     pub traces: Vec<TraceSummary>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<String>,
+    /// Whether [`TraceQuery::deadline`] ended the page before it was full. `next` goes on behind what was examined.
+    pub is_partial: bool,
 }
 
 /// What was written since a position, for live views.

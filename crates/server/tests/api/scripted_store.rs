@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::memory::MemoryStore;
 use endspan_store::{
-    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
-    TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore,
+    StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use tokio::sync::{Notify, watch};
 
@@ -157,6 +157,16 @@ impl SpanStore for ScriptedStore {
     ) -> Result<Changes, StoreError> {
         self.play().await?;
         self.inner.changes(account, position, limit).await
+    }
+
+    async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError> {
+        self.play().await?;
+        self.inner.delete(account, deletion).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError> {
+        self.play().await?;
+        self.inner.accounts().await
     }
 
     async fn latest_position(&self) -> Result<u64, StoreError> {

@@ -1,11 +1,16 @@
 //! Brings a group to disk: blocks, rows, summaries and positions in one transaction.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use endspan_model::{AccountId, Facets, Span};
+use endspan_store::{Deleted, Deletion};
 use rusqlite::{Connection, Statement, params};
 
 use super::{
+    delete::Deleter,
     group::{Entry, Group, State},
     lookup::Lookup,
     rows::RowWriter,
@@ -37,6 +42,7 @@ pub(crate) struct Committer<'c> {
     delete_block: Statement<'c>,
     delete_figures: Statement<'c>,
     rows: RowWriter<'c>,
+    deleter: Deleter<'c>,
     compressor: Compressor,
     builder: BlockBuilder,
     next_block: i64,
@@ -48,6 +54,8 @@ struct Folding {
     entries: Arc<Vec<(i64, i64)>>,
     done: usize,
     watermark: i64,
+    /// Rows that were deleted meanwhile.
+    deleted: HashSet<i64>,
 }
 
 impl<'c> Committer<'c> {
@@ -79,6 +87,7 @@ impl<'c> Committer<'c> {
             delete_block: connection.prepare("DELETE FROM blocks WHERE block_key = ?1")?,
             delete_figures: connection.prepare("DELETE FROM block_figures WHERE block_key = ?1")?,
             rows: RowWriter::prepare(connection)?,
+            deleter: Deleter::prepare(connection)?,
             compressor: Compressor::new(1)?,
             builder: BlockBuilder::default(),
             next_block,
@@ -133,7 +142,7 @@ impl<'c> Committer<'c> {
         }
         let places = self.write_blocks(entries)?;
         self.write_rows(entries, &places, traces)?;
-        self.write_traces(lookup, traces)?;
+        write_traces(&mut self.rows, lookup, traces)?;
         // Twice as fast as entries come in, so that the frozen ones are gone before the next are due.
         self.fold(shared, (entries.len() * 2).max(64))
     }
@@ -229,20 +238,13 @@ impl<'c> Committer<'c> {
                 traces.change(trace, row.sequence, &row.id, Some(&row.facts), None);
             }
         }
-        for (block_key, (spans, bytes)) in dead {
-            self.count_dead.execute([block_key, spans, bytes])?;
-        }
-        Ok(())
+        self.bury(&dead)
     }
 
-    fn write_traces(&mut self, lookup: &mut Lookup<'_>, traces: &mut TraceTable) -> Result<()> {
-        for index in traces.take_dirty() {
-            let Some(trace) = traces.get_mut(index) else { continue };
-            if trace.must_sum_up {
-                trace.summary = lookup.sum_up(trace.key)?;
-                trace.must_sum_up = false;
-            }
-            self.rows.write_trace(trace)?;
+    /// Counts spans and bytes of payload that died, by block.
+    fn bury(&mut self, dead: &HashMap<i64, (i64, i64)>) -> Result<()> {
+        for (block_key, (spans, bytes)) in dead {
+            self.count_dead.execute([block_key, spans, bytes])?;
         }
         Ok(())
     }
@@ -255,7 +257,7 @@ impl<'c> Committer<'c> {
         let Some(folding) = &mut self.folding else { return Ok(()) };
         let slice = folding.entries.get(folding.done..).unwrap_or_default();
         let slice = slice.get(..count).unwrap_or(slice);
-        for (hash, sequence) in slice {
+        for (hash, sequence) in slice.iter().filter(|(_, sequence)| !folding.deleted.contains(sequence)) {
             self.insert_id.execute([hash, sequence])?;
         }
         folding.done += slice.len();
@@ -268,7 +270,7 @@ impl<'c> Committer<'c> {
     fn freeze(&mut self, shared: &Shared) {
         let entries = shared.ids.freeze();
         let watermark = entries.iter().map(|entry| entry.1).max().unwrap_or(0);
-        self.folding = Some(Folding { entries, done: 0, watermark });
+        self.folding = Some(Folding { entries, done: 0, watermark, deleted: HashSet::new() });
     }
 
     /// Forgets what a commit has brought into the tree.
@@ -291,6 +293,36 @@ impl<'c> Committer<'c> {
         Ok(self.folding.is_some() || shared.ids.active_count() > 0)
     }
 
+    /// Deletes a piece in a transaction of its own.
+    pub(crate) fn delete(
+        &mut self,
+        lookup: &mut Lookup<'_>,
+        traces: &mut TraceTable,
+        shared: &Shared,
+        account: Option<&AccountId>,
+        deletion: &Deletion,
+    ) -> Result<Deleted> {
+        let mut piece = None;
+        self.in_transaction(|committer| {
+            let Self { deleter, rows, .. } = committer;
+            let deleted = deleter.delete(lookup, traces, shared, account, deletion, |lookup, traces| {
+                write_traces(rows, lookup, traces)
+            })?;
+            committer.bury(&deleted.dead)?;
+            for block_key in deleted.dead.keys() {
+                committer.deleter.drop_dead_block(*block_key)?;
+            }
+            piece = Some(deleted);
+            Ok(())
+        })?;
+        let Some(piece) = piece else { return Ok(Deleted::default()) };
+        shared.ids.remove(&piece.ids);
+        if let Some(folding) = &mut self.folding {
+            folding.deleted.extend(piece.ids.iter().map(|(_, sequence)| *sequence));
+        }
+        Ok(piece.deleted)
+    }
+
     /// Replaces old blocks, or a part of them, by a new one.
     pub(crate) fn swap(&mut self, swap: &Swap) -> Result<()> {
         let block_key = self.next_block;
@@ -300,6 +332,7 @@ impl<'c> Committer<'c> {
 
     fn write_swap(&mut self, swap: &Swap, block_key: i64) -> Result<()> {
         if let Some(block) = &swap.block {
+            let spans = block.records.len() as i64;
             let (mut dead_spans, mut dead_bytes) = (0, 0);
             for record in &block.records {
                 let moved = self.move_payload.execute([
@@ -309,22 +342,24 @@ impl<'c> Committer<'c> {
                     block_key,
                     record.offset,
                 ])?;
-                // The span was replaced while the compactor worked.
+                // The span was replaced or deleted while the compactor worked.
                 if moved == 0 {
                     dead_spans += 1;
                     dead_bytes += record.bytes;
                 }
             }
-            self.insert_block.execute(params![block_key, block.frame])?;
-            self.insert_figures.execute(params![
-                block_key,
-                block.settled,
-                block.records.len() as i64,
-                block.content_bytes,
-                block.frame.len() as i64,
-                dead_spans,
-                dead_bytes,
-            ])?;
+            if dead_spans < spans {
+                self.insert_block.execute(params![block_key, block.frame])?;
+                self.insert_figures.execute(params![
+                    block_key,
+                    block.settled && dead_bytes * DEAD_SHARE < block.content_bytes,
+                    spans,
+                    block.content_bytes,
+                    block.frame.len() as i64,
+                    dead_spans,
+                    dead_bytes,
+                ])?;
+            }
         }
         for old in &swap.drained {
             self.delete_block.execute([old])?;
@@ -356,6 +391,19 @@ impl<'c> Committer<'c> {
         }
         done
     }
+}
+
+/// Brings the summaries that changed to their rows.
+fn write_traces(rows: &mut RowWriter<'_>, lookup: &mut Lookup<'_>, traces: &mut TraceTable) -> Result<()> {
+    for index in traces.take_dirty() {
+        let Some(trace) = traces.get_mut(index) else { continue };
+        if trace.must_sum_up {
+            trace.summary = lookup.sum_up(trace.key)?;
+            trace.must_sum_up = false;
+        }
+        rows.write_trace(trace)?;
+    }
+    Ok(())
 }
 
 /// Tells the readers what is durable now.
@@ -394,5 +442,6 @@ fn facts_of(span: &Span, facets: &Facets) -> Facts {
         is_error: span.status == Some(endspan_model::Status::Error),
         has_parent: span.parent_id.is_some(),
         usage: Usage::of(facets),
+        payload_bytes: span.payload_bytes() as i64,
     }
 }

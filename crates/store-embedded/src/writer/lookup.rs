@@ -3,7 +3,7 @@
 use endspan_model::{Span, SpanId, Timestamp, TraceId};
 use rusqlite::{Connection, Row, Statement};
 
-use super::traces::{Head, Summary, Tokens};
+use super::traces::{Head, Summary, Used};
 use crate::{
     block::Decompressor,
     compact_id::{CompactId, StoredId},
@@ -36,7 +36,8 @@ pub(crate) struct StoredTrace {
 const TRACE_ROW: &str = "t.trace_key, t.account_key, t.trace_id, t.start_micros, t.start_nanos, t.end_micros, \
      t.end_nanos, t.span_count, t.open_count, t.error_count, t.head, h.parent_id IS NOT NULL, h.start_micros, \
      h.start_nanos, h.id, t.call_count, t.call_input, t.call_output, t.aggregate_count, t.aggregate_input, \
-     t.aggregate_output FROM traces t JOIN spans h ON h.sequence = t.head";
+     t.aggregate_output, t.last_micros, t.last_nanos, t.payload_bytes, t.call_cost_count, t.call_cost, \
+     t.aggregate_cost_count, t.aggregate_cost FROM traces t JOIN spans h ON h.sequence = t.head";
 
 impl<'c> Lookup<'c> {
     pub(crate) fn prepare(connection: &'c Connection) -> Result<Self> {
@@ -122,8 +123,14 @@ fn read_trace(row: &Row<'_>) -> Result<StoredTrace> {
         Some(micros) => Some(timestamp(micros, row.get(6)?)?),
         None => None,
     };
-    let tokens = |at: usize| -> Result<Tokens> {
-        Ok(Tokens { count: row.get(at)?, input: row.get(at + 1)?, output: row.get(at + 2)? })
+    let used = |at: usize, cost_at: usize| -> Result<Used> {
+        Ok(Used {
+            count: row.get(at)?,
+            input: row.get(at + 1)?,
+            output: row.get(at + 2)?,
+            cost_count: row.get(cost_at)?,
+            cost: row.get(cost_at + 1)?,
+        })
     };
     Ok(StoredTrace {
         key: row.get(0)?,
@@ -141,8 +148,10 @@ fn read_trace(row: &Row<'_>) -> Result<StoredTrace> {
                 start: timestamp(row.get(12)?, row.get(13)?)?,
                 id: SpanId::from(row.get::<_, StoredId>(14)?.0),
             }),
-            calls: tokens(15)?,
-            aggregates: tokens(18)?,
+            calls: used(15, 24)?,
+            aggregates: used(18, 26)?,
+            last: timestamp(row.get(21)?, row.get(22)?)?,
+            payload_bytes: row.get(23)?,
         },
     })
 }

@@ -5,6 +5,7 @@
 //! that no write waits long.
 
 mod commit;
+mod delete;
 mod group;
 mod lookup;
 mod rows;
@@ -12,7 +13,8 @@ mod traces;
 
 use std::{sync::Arc, time::Duration};
 
-use endspan_store::{StoreError, WriteResponse};
+use endspan_model::AccountId;
+use endspan_store::{Deleted, Deletion, StoreError, WriteResponse};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -37,6 +39,8 @@ const VACUUM_SLICE: u32 = 256;
 pub(crate) enum Job {
     /// Replaces blocks. Answers whether that worked.
     Swap(Box<Swap>, oneshot::Sender<bool>),
+    /// Deletes a piece and answers what that was.
+    Delete(Option<AccountId>, Deletion, oneshot::Sender<std::result::Result<Deleted, StoreError>>),
     /// Does all tidying now, then answers.
     Tidy(oneshot::Sender<()>),
 }
@@ -128,6 +132,11 @@ impl<'c> Writer<'c> {
                     let _ = reply.send(swapped.is_ok());
                     is_tidy = false;
                 }
+                Some(Job::Delete(account, deletion, reply)) => {
+                    let deleted = self.delete(account.as_ref(), &deletion);
+                    let _ = reply.send(deleted.map_err(StoreError::from));
+                    is_tidy = false;
+                }
                 Some(Job::Tidy(reply)) => {
                     while self.tidy_some() {}
                     let _ = reply.send(());
@@ -166,10 +175,18 @@ impl<'c> Writer<'c> {
         }
     }
 
+    fn delete(&mut self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted> {
+        self.traces.trim();
+        let deleted =
+            self.committer.delete(&mut self.lookup, &mut self.traces, self.shared, account, deletion);
+        self.note(&deleted);
+        deleted
+    }
+
     /// Remembers for health checks how the latest commit went.
-    fn note(&mut self, committed: &Result<()>) {
+    fn note<T>(&mut self, committed: &Result<T>) {
         match committed {
-            Ok(()) => self.shared.set_failure(None),
+            Ok(_) => self.shared.set_failure(None),
             Err(error) => {
                 // Summaries in memory have what the disk has not.
                 self.traces.clear();

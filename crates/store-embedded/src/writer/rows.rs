@@ -31,9 +31,10 @@ impl<'c> RowWriter<'c> {
                 "INSERT INTO spans (sequence, account_key, trace_key, id_hash, id, parent_id, name, start_micros, \
                  start_nanos, duration_micros, end_nanos, status, type, task_id, group_id, application_variant_id, \
                  application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes, \
-                 input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type) \
+                 input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type, cached_tokens, cost, model, \
+                 error_type, error_message) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                 ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
+                 ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)",
             )?,
             // Leaves every indexed column alone, so that no index is touched.
             update_span: connection.prepare(
@@ -41,34 +42,41 @@ impl<'c> RowWriter<'c> {
                  end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
                  application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
                  block_offset = ?16, payload_bytes = ?17, input_tokens = ?18, output_tokens = ?19, usage_kind = ?20, \
-                 agent_id = ?21, agent_name = ?22, acp_type = ?23 WHERE sequence = ?1",
+                 agent_id = ?21, agent_name = ?22, acp_type = ?23, cached_tokens = ?24, cost = ?25, \
+                 model = ?26, error_type = ?27, error_message = ?28 WHERE sequence = ?1",
             )?,
             update_span_and_keys: connection.prepare(
                 "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
                  end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
                  application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
                  block_offset = ?16, payload_bytes = ?17, input_tokens = ?18, output_tokens = ?19, usage_kind = ?20, \
-                 agent_id = ?21, agent_name = ?22, acp_type = ?23, trace_key = ?24, start_micros = ?25, \
-                 task_id = ?26 WHERE sequence = ?1",
+                 agent_id = ?21, agent_name = ?22, acp_type = ?23, cached_tokens = ?24, cost = ?25, \
+                 model = ?26, error_type = ?27, error_message = ?28, trace_key = ?29, start_micros = ?30, \
+                 task_id = ?31 WHERE sequence = ?1",
             )?,
             insert_rewrite: connection.prepare("INSERT INTO rewrites (version, sequence) VALUES (?1, ?2)")?,
             delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
             insert_trace: connection.prepare(
                 "INSERT INTO traces (trace_key, account_key, trace_hash, trace_id, start_micros, start_nanos, \
                  end_micros, end_nanos, span_count, open_count, error_count, head, call_count, call_input, \
-                 call_output, aggregate_count, aggregate_input, aggregate_output) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 call_output, aggregate_count, aggregate_input, aggregate_output, last_micros, last_nanos, \
+                 payload_bytes, call_cost_count, call_cost, aggregate_cost_count, aggregate_cost) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+                 ?21, ?22, ?23, ?24, ?25)",
             )?,
             update_trace: connection.prepare(
                 "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
                  error_count = ?6, head = ?7, call_count = ?8, call_input = ?9, call_output = ?10, \
-                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13 WHERE trace_key = ?1",
+                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13, last_micros = ?14, \
+                 last_nanos = ?15, payload_bytes = ?16, call_cost_count = ?17, call_cost = ?18, \
+                 aggregate_cost_count = ?19, aggregate_cost = ?20 WHERE trace_key = ?1",
             )?,
             update_trace_and_start: connection.prepare(
                 "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
                  error_count = ?6, head = ?7, call_count = ?8, call_input = ?9, call_output = ?10, \
-                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13, start_micros = ?14, \
-                 start_nanos = ?15 WHERE trace_key = ?1",
+                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13, last_micros = ?14, \
+                 last_nanos = ?15, payload_bytes = ?16, call_cost_count = ?17, call_cost = ?18, \
+                 aggregate_cost_count = ?19, aggregate_cost = ?20, start_micros = ?21, start_nanos = ?22 WHERE trace_key = ?1",
             )?,
             delete_trace: connection.prepare("DELETE FROM traces WHERE trace_key = ?1")?,
         })
@@ -113,6 +121,11 @@ impl<'c> RowWriter<'c> {
             facets.agent_id,
             facets.agent_name,
             facets.acp_type,
+            stored_count(facets.cached_tokens),
+            stored_count(facets.cost_picodollars),
+            facets.model,
+            facets.error_type,
+            facets.error_message,
         ])?;
         Ok(())
     }
@@ -166,6 +179,11 @@ impl<'c> RowWriter<'c> {
                 facets.agent_id,
                 facets.agent_name,
                 facets.acp_type,
+                stored_count(facets.cached_tokens),
+                stored_count(facets.cost_picodollars),
+                facets.model,
+                facets.error_type,
+                facets.error_message,
             ])?;
         } else {
             self.update_span_and_keys.execute(params![
@@ -192,6 +210,11 @@ impl<'c> RowWriter<'c> {
                 facets.agent_id,
                 facets.agent_name,
                 facets.acp_type,
+                stored_count(facets.cached_tokens),
+                stored_count(facets.cost_picodollars),
+                facets.model,
+                facets.error_type,
+                facets.error_message,
                 trace.key,
                 span.start_time.unix_micros(),
                 compact(&span.task_id),
@@ -238,6 +261,13 @@ impl<'c> RowWriter<'c> {
                 aggregates.count,
                 aggregates.input,
                 aggregates.output,
+                summary.last.unix_micros(),
+                summary.last.subsec_nanos_below_micro(),
+                summary.payload_bytes,
+                calls.cost_count,
+                calls.cost,
+                aggregates.cost_count,
+                aggregates.cost,
             ])?,
             Some(start) if start == summary.start => self.update_trace.execute(params![
                 trace.key,
@@ -253,6 +283,13 @@ impl<'c> RowWriter<'c> {
                 aggregates.count,
                 aggregates.input,
                 aggregates.output,
+                summary.last.unix_micros(),
+                summary.last.subsec_nanos_below_micro(),
+                summary.payload_bytes,
+                calls.cost_count,
+                calls.cost,
+                aggregates.cost_count,
+                aggregates.cost,
             ])?,
             Some(_) => self.update_trace_and_start.execute(params![
                 trace.key,
@@ -268,6 +305,13 @@ impl<'c> RowWriter<'c> {
                 aggregates.count,
                 aggregates.input,
                 aggregates.output,
+                summary.last.unix_micros(),
+                summary.last.subsec_nanos_below_micro(),
+                summary.payload_bytes,
+                calls.cost_count,
+                calls.cost,
+                aggregates.cost_count,
+                aggregates.cost,
                 start_micros,
                 start_nanos,
             ])?,

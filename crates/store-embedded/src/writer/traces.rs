@@ -43,25 +43,37 @@ pub(crate) struct Summary {
     pub(crate) open_count: i64,
     pub(crate) error_count: i64,
     pub(crate) head: Option<Head>,
-    pub(crate) calls: Tokens,
-    pub(crate) aggregates: Tokens,
+    pub(crate) calls: Used,
+    pub(crate) aggregates: Used,
+    /// The latest start of a span.
+    pub(crate) last: Timestamp,
+    pub(crate) payload_bytes: i64,
 }
 
-/// The tokens of spans of one kind, added up. A count is small enough ([`Facets`](endspan_model::Facets)) that no trace
+/// What spans of one kind used, added up. A count is small enough ([`Facets`](endspan_model::Facets)) that no trace
 /// overflows the sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tokens {
-    /// Spans that reported any.
+pub(crate) struct Used {
+    /// Spans that reported tokens.
     pub(crate) count: i64,
     pub(crate) input: i64,
     pub(crate) output: i64,
+    /// Spans that reported a cost.
+    pub(crate) cost_count: i64,
+    pub(crate) cost: i64,
 }
 
-impl Tokens {
+impl Used {
     fn change(&mut self, usage: Usage, sign: i64) {
-        self.count += sign;
-        self.input = self.input.saturating_add(sign * usage.input);
-        self.output = self.output.saturating_add(sign * usage.output);
+        if let Some((input, output)) = usage.tokens {
+            self.count += sign;
+            self.input = self.input.saturating_add(sign * input);
+            self.output = self.output.saturating_add(sign * output);
+        }
+        if let Some(cost) = usage.cost {
+            self.cost_count += sign;
+            self.cost = self.cost.saturating_add(sign * cost);
+        }
     }
 }
 
@@ -83,8 +95,10 @@ impl Default for Summary {
             open_count: 0,
             error_count: 0,
             head: None,
-            calls: Tokens::default(),
-            aggregates: Tokens::default(),
+            calls: Used::default(),
+            aggregates: Used::default(),
+            last: Timestamp::MIN,
+            payload_bytes: 0,
         }
     }
 }
@@ -92,11 +106,13 @@ impl Default for Summary {
 impl Summary {
     pub(crate) fn add(&mut self, facts: &Facts, sequence: i64, id: &SpanId) {
         self.start = self.start.min(facts.start);
+        self.last = self.last.max(facts.start);
+        self.payload_bytes += facts.payload_bytes;
         self.end = self.end.max(facts.end);
         self.span_count += 1;
         self.open_count += i64::from(facts.end.is_none());
         self.error_count += i64::from(facts.is_error);
-        self.change_tokens(facts, 1);
+        self.change_used(facts, 1);
         let leads = self.head.as_ref().is_none_or(|head| {
             head.sequence == sequence
                 || (facts.has_parent, facts.start, id) < (head.has_parent, head.start, &head.id)
@@ -107,7 +123,7 @@ impl Summary {
         }
     }
 
-    fn change_tokens(&mut self, facts: &Facts, sign: i64) {
+    fn change_used(&mut self, facts: &Facts, sign: i64) {
         match facts.usage {
             Some(usage) if usage.kind == UsageKind::Call => self.calls.change(usage, sign),
             Some(usage) => self.aggregates.change(usage, sign),
@@ -121,14 +137,16 @@ impl Summary {
         self.span_count -= 1;
         self.open_count -= i64::from(facts.end.is_none());
         self.error_count -= i64::from(facts.is_error);
-        self.change_tokens(facts, -1);
+        self.change_used(facts, -1);
+        self.payload_bytes -= facts.payload_bytes;
         let loses_start = facts.start == self.start && successor.is_none_or(|next| next.start > facts.start);
+        let loses_last = facts.start == self.last && successor.is_none_or(|next| next.start < facts.start);
         let loses_end =
             facts.end.is_some() && facts.end == self.end && successor.is_none_or(|next| next.end < facts.end);
         let is_head = self.head.as_ref().is_some_and(|head| head.sequence == sequence);
         let loses_head = is_head
             && successor.is_none_or(|next| (next.has_parent, next.start) > (facts.has_parent, facts.start));
-        loses_start || loses_end || loses_head
+        loses_start || loses_last || loses_end || loses_head
     }
 }
 

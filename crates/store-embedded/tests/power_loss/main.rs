@@ -20,7 +20,7 @@ use endspan_store_embedded::{EmbeddedStore, Options};
 
 use self::{
     disk::{Disk, Failure, Survival},
-    support::{busy_options, check, request},
+    support::{busy_options, check, pass, request},
 };
 
 const LANES: usize = 4;
@@ -62,6 +62,20 @@ fn acknowledged_writes_survive_power_cuts_at_any_moment() {
         })
         .collect();
 
+    // Old spans go all the while.
+    let deletion = {
+        let (store, stop, gate) = (store.clone(), stop.clone(), gate.clone());
+        std::thread::spawn(move || {
+            for number in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let _open = gate.read().unwrap();
+                pass(&store, number).unwrap();
+            }
+        })
+    };
+
     // Blocks are merged and space is given back all the while.
     let maintenance = {
         let (store, stop, gate) = (store.clone(), stop.clone(), gate.clone());
@@ -98,7 +112,7 @@ fn acknowledged_writes_survive_power_cuts_at_any_moment() {
         }
     }
     stop.store(true, Ordering::Relaxed);
-    for thread in writers.into_iter().chain([maintenance]) {
+    for thread in writers.into_iter().chain([deletion, maintenance]) {
         thread.join().unwrap();
     }
     assert!(Disk::freeze(&path).syncs() > 0);

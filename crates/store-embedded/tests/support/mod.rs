@@ -1,9 +1,14 @@
 //! A load that can be checked afterwards: what was acknowledged must be there, and nothing in halves.
+//!
+//! Beside it, old spans go all the while: a trace of another account, written and deleted in pieces.
 
 use std::collections::{BTreeMap, HashMap};
 
 use endspan_model::{AccountId, Payload, Span, SpanId, SpanPatch, Timestamp};
-use endspan_store::{ListQuery, SpanStore, TraceQuery, WriteOperation, WriteRequest, conformance::block_on};
+use endspan_store::{
+    Deleting, Deletion, ListQuery, SpanStore, StoreError, TraceQuery, WriteOperation, WriteRequest,
+    conformance::block_on,
+};
 use endspan_store_embedded::{EmbeddedStore, Options};
 
 /// Spans of one all-or-nothing request.
@@ -25,6 +30,42 @@ pub(crate) fn request(lane: usize, number: usize) -> WriteRequest {
         }
     };
     WriteRequest { account: AccountId::default(), operations, all_or_nothing, check_parents: false }
+}
+
+/// The account whose spans go again.
+fn passing() -> AccountId {
+    AccountId::new("passing")
+}
+
+/// Spans of a passing trace.
+const PASSING: usize = 30;
+
+/// Writes a trace that is old from the beginning, and deletes it in pieces. The share of a block that dies with it is
+/// shared with what the lanes write.
+pub(crate) fn pass(store: &EmbeddedStore, number: usize) -> Result<(), StoreError> {
+    let operations = (0..PASSING)
+        .map(|part| {
+            let start_time = Timestamp::from_unix_micros(-1000 + (number + part) as i64).unwrap();
+            let text = format!("{{\"text\":\"{}\"}}", "passes ".repeat(part * 9));
+            let input = Some(Payload::parse(text).unwrap());
+            WriteOperation::Upsert(Span { start_time, input, ..span(0, number, part, true) })
+        })
+        .collect();
+    let request = WriteRequest { account: passing(), operations, all_or_nothing: true, check_parents: false };
+    block_on(store.write(request))?;
+    let what = match number % 2 {
+        0 => Deleting::Oldest,
+        _ => Deleting::Started { from: None, before: Timestamp::from_unix_micros(0).unwrap() },
+    };
+    let account = (number % 3 == 0).then(passing);
+    // What lanes write starts at 0 or later; only the bound keeps it from going.
+    let account = if number.is_multiple_of(2) { Some(passing()) } else { account };
+    loop {
+        let deletion = Deletion { what: what.clone(), max_spans: 7 };
+        if !block_on(store.delete(account.as_ref(), &deletion))?.more {
+            return Ok(());
+        }
+    }
 }
 
 fn id(lane: usize, number: usize, part: usize) -> String {
@@ -70,12 +111,17 @@ pub(crate) fn check(
     block_on(async {
         let query = ListQuery { limit: u32::MAX, ..ListQuery::default() };
         let mut found: HashMap<usize, BTreeMap<String, Span>> = HashMap::new();
-        let mut of_trace: HashMap<String, u64> = HashMap::new();
+        let mut of_trace: HashMap<(AccountId, String), u64> = HashMap::new();
         for stored in store.list_spans(None, &query).await.unwrap() {
             let id = stored.span.id.as_str().to_owned();
-            let by_id = store.find_span(None, &stored.span.id).await.unwrap();
+            let by_id = store.find_span(Some(&stored.account), &stored.span.id).await.unwrap();
             assert_eq!(by_id.as_ref(), Some(&stored), "the id index has span {id}");
-            *of_trace.entry(stored.span.trace_id.as_str().to_owned()).or_default() += 1;
+            let trace = (stored.account.clone(), stored.span.trace_id.as_str().to_owned());
+            *of_trace.entry(trace).or_default() += 1;
+            if stored.account == passing() {
+                assert!(stored.span.start_time < Timestamp::from_unix_micros(0).unwrap());
+                continue;
+            }
             let lane = id.split('-').next().unwrap().parse().unwrap();
             assert!(found.entry(lane).or_default().insert(id, stored.span).is_none(), "no span doubles");
         }
@@ -94,12 +140,14 @@ pub(crate) fn check(
         assert!(found.values().all(BTreeMap::is_empty), "nothing is stored that nobody sent");
         let page =
             store.list_traces(None, &TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await.unwrap();
-        let summaries: HashMap<String, u64> = page
+        let summaries: HashMap<(AccountId, String), u64> = page
             .traces
             .into_iter()
-            .map(|trace| (trace.trace_id.as_str().to_owned(), trace.span_count))
+            .map(|trace| ((trace.account, trace.trace_id.as_str().to_owned()), trace.span_count))
             .collect();
         assert_eq!(summaries, of_trace, "the summaries count what is stored");
+        let spans: u64 = store.accounts().await.unwrap().iter().map(|usage| usage.spans).sum();
+        assert_eq!(spans, of_trace.values().sum::<u64>(), "and so do the accounts");
         reached
     })
 }

@@ -14,7 +14,8 @@ use proptest::{
 
 use super::*;
 use crate::{
-    ListOrder, ListQuery, SortDirection, SpanHeader, SpanQuery, TraceFilter, TraceQuery, TraceState,
+    AccountUsage, Deleted, Deleting, Deletion, ListOrder, ListQuery, SortDirection, SpanHeader, SpanQuery,
+    TraceFilter, TraceQuery, TraceState,
     memory::MemoryStore,
     search::{MetadataFilter, SpanFilter, SpanPosition, SpanSort},
     text::TextQuery,
@@ -45,11 +46,15 @@ const PAYLOADS: &[&str] = &[
     r#"{"ü":"\ud83d\ude00"}"#,
     r#"{"usage":{"input_tokens":3,"completion_tokens":7}}"#,
     r#"{"usage":{"output_tokens":2},"__agent_name__":"a","__agent_id__":"b","__acp_type__":"sync"}"#,
+    r#"{"cost_usd":0.25,"model":"m","__error__":{"type":"E","message":"Connection lost, at B/c"}}"#,
+    r#"{"gen_ai.usage.cost":3,"text":"Straße \u00fcber conn\u0045ction"}"#,
 ];
 
 #[derive(Clone, Debug)]
 enum Step {
     Write(WriteRequest),
+    /// The spans of a piece, and how many in all at most.
+    Delete(Option<AccountId>, Deleting, u32, u32),
     Maintain,
     Reopen,
 }
@@ -157,8 +162,15 @@ fn write_request() -> impl Strategy<Value = WriteRequest> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let what = prop_oneof![
+        id().prop_map(|id| Deleting::Trace(id.into())),
+        (option::of(timestamp()), timestamp()).prop_map(|(from, before)| Deleting::Started { from, before }),
+        Just(Deleting::Oldest),
+    ];
+    let delete = (option::of(account_id()), what, 1_u32..5, 1_u32..12);
     prop_oneof![
         12 => write_request().prop_map(Step::Write),
+        1 => delete.prop_map(|(account, what, piece, most)| Step::Delete(account, what, piece, most)),
         1 => Just(Step::Maintain),
         1 => Just(Step::Reopen),
     ]
@@ -197,6 +209,28 @@ async fn compare(mut subject: Box<dyn Subject>, steps: Vec<Step>) -> Result<(), 
                     return Err(format!("the position went back from {position} to {latest}"));
                 }
                 position = latest;
+            }
+            Step::Delete(scope, what, piece, most) => {
+                let scope = scope.as_ref();
+                let whole = matches!(what, Deleting::Oldest).then_some(most);
+                let deletion = Deletion { what: what.clone(), max_spans: whole.unwrap_or(u32::MAX) };
+                let expected = model.delete(scope, &deletion).await.unwrap();
+                let mut left = whole;
+                let mut deleted = Deleted::default();
+                while left != Some(0) {
+                    let max_spans = left.map_or(piece, |left| left.min(piece));
+                    let deletion = Deletion { what: what.clone(), max_spans };
+                    let next = subject.store().delete(scope, &deletion).await.unwrap();
+                    if next.spans > u64::from(max_spans) || (next.spans == 0 && next.more) {
+                        return Err(format!("a piece of {max_spans} is {next:?}"));
+                    }
+                    deleted.add(next);
+                    left = left.map(|left| left - next.spans as u32);
+                    if !next.more {
+                        break;
+                    }
+                }
+                same("deleted", &expected, &deleted)?;
             }
             Step::Maintain => subject.maintain().await,
             Step::Reopen => {
@@ -241,8 +275,14 @@ async fn compare_reads(model: &MemoryStore, engine: &dyn SpanStore) -> Result<()
         compare_traces(model, engine, scope).await?;
         compare_change_pages(model, engine, scope).await?;
         compare_structures(model, engine, scope).await?;
+        compare_traces_by_text(model, engine, scope).await?;
         compare_searches(model, engine, scope).await?;
     }
+    let usage = |accounts: Vec<AccountUsage>| -> Vec<AccountUsage> {
+        accounts.into_iter().map(|account| AccountUsage { stored_bytes: 0, ..account }).collect()
+    };
+    let (expected, found) = (model.accounts().await.unwrap(), engine.accounts().await.unwrap());
+    same("accounts", &usage(expected), &usage(found))?;
     let (expected, found) = (model.stats().await.unwrap(), engine.stats().await.unwrap());
     same("counts", &(expected.spans, expected.traces), &(found.spans, found.traces))
 }
@@ -308,7 +348,7 @@ async fn compare_traces(
         TraceFilter { start_from: Some(at(1)), start_before: Some(at(3)), ..all() },
     ];
     for filter in filters {
-        let mut query = TraceQuery { limit: 2, after: None, filter };
+        let mut query = TraceQuery { limit: 2, filter, ..TraceQuery::default() };
         loop {
             let expected = model.list_traces(scope, &query).await.unwrap();
             let found = engine.list_traces(scope, &query).await.unwrap();
@@ -318,6 +358,23 @@ async fn compare_traces(
                 break;
             }
         }
+    }
+    Ok(())
+}
+
+async fn compare_traces_by_text(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    for (terms, has_error) in
+        [(&["sync", "tokens"][..], None), (&[IDS[5], "u0000"], Some(false)), (&["connection lost"], None)]
+    {
+        let text = TextQuery::parse(terms).unwrap();
+        let filter = TraceFilter { text, has_error, ..TraceFilter::default() };
+        let query = TraceQuery { limit: 1000, filter, ..TraceQuery::default() };
+        let expected = model.list_traces(scope, &query).await.unwrap();
+        same("list_traces", &expected, &engine.list_traces(scope, &query).await.unwrap())?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ use endspan_model::{AccountId, DropReason, Payload, Span, SpanPatch, Timestamp};
 use crate::{Outcome, Rejection, SpanStore, StoredSpan, WriteOperation, WriteRequest};
 
 pub mod changes;
+pub mod deletion;
 pub mod differential;
 pub mod lifecycle;
 pub mod lists;
@@ -142,6 +143,9 @@ macro_rules! conformance_suite {
                 traces_stay_within_their_account,
                 filters_narrow_the_list,
                 tokens_are_those_of_the_calls_else_of_the_aggregates,
+                costs_are_summed_like_tokens,
+                text_finds_the_traces_of_spans_that_hold_it,
+                a_page_of_traces_ends_at_its_time_and_goes_on,
                 a_structure_is_the_trace_without_payloads,
             ];
             search: [
@@ -167,6 +171,16 @@ macro_rules! conformance_suite {
                 changes_page_without_gaps,
                 positions_grow_and_skip_nothing_of_other_accounts,
                 a_position_beyond_the_end_is_empty,
+            ];
+            deletion: [
+                a_deleted_trace_is_gone_from_every_read,
+                pieces_are_bounded_and_leave_exact_traces,
+                traces_with_anything_newer_stay_whole,
+                the_oldest_trace_goes_first,
+                deletion_stays_within_its_account,
+                a_deleted_span_can_be_written_again,
+                deletion_takes_and_gives_back_no_positions,
+                usage_is_told_by_account,
             ];
             lifecycle: [
                 everything_reads_the_same_after_reopening,

@@ -25,6 +25,7 @@ fn every_behaviour_is_listed() {
     let suite = include_str!("mod.rs");
     let modules = [
         include_str!("changes.rs"),
+        include_str!("deletion.rs"),
         include_str!("lifecycle.rs"),
         include_str!("lists.rs"),
         include_str!("parent_checks.rs"),

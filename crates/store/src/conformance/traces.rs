@@ -3,7 +3,9 @@
 use endspan_model::{AccountId, Span, Status};
 
 use super::*;
-use crate::{StoreError, TraceFilter, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor};
+use crate::{
+    StoreError, TraceFilter, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor, text::TextQuery,
+};
 
 async fn traces(subject: &dyn Subject) -> Vec<TraceSummary> {
     let query = TraceQuery { limit: 1000, ..TraceQuery::default() };
@@ -44,6 +46,7 @@ pub async fn a_summary_counts_its_spans(subject: &mut dyn Subject) {
         agent_name: None,
         input_tokens: None,
         output_tokens: None,
+        cost_picodollars: None,
     };
     assert_eq!(only_trace(subject).await, expected);
 }
@@ -246,7 +249,7 @@ pub async fn filters_narrow_the_list(subject: &mut dyn Subject) {
         ),
     ] {
         let mut found = Vec::new();
-        let mut query = TraceQuery { limit: 1, after: None, filter };
+        let mut query = TraceQuery { limit: 1, filter, ..TraceQuery::default() };
         loop {
             let page = subject.store().list_traces(Some(&account()), &query).await.unwrap();
             found.extend(page.traces.into_iter().map(|trace| trace.trace_id.as_str().to_owned()));
@@ -277,13 +280,106 @@ pub async fn tokens_are_those_of_the_calls_else_of_the_aggregates(subject: &mut 
     assert_eq!(only_trace(subject).await.input_tokens, Some(30));
 }
 
+/// A turn's bill is not added to what its calls cost, nor taken for it when they say nothing.
+pub async fn costs_are_summed_like_tokens(subject: &mut dyn Subject) {
+    let bill = |cost: &str| payload(&format!("{{\"cost_usd\":{cost}}}"));
+    let turn = Span { metadata: bill("0.5"), ..between("t", "turn", 0, 9) };
+    let tokens =
+        Span { output: payload(r#"{"usage":{"input_tokens":3}}"#), ..child(between("t", "b", 1, 2)) };
+    store_all(subject, [turn, tokens.clone()]).await;
+    let summary = only_trace(subject).await;
+    assert_eq!((summary.cost_picodollars, summary.input_tokens), (Some(500_000_000_000), Some(3)));
+    store_all(subject, [Span { metadata: bill("0.25"), ..tokens.clone() }]).await;
+    assert_eq!(only_trace(subject).await.cost_picodollars, Some(250_000_000_000));
+    let call = Span { metadata: payload(r#"{"gen_ai.usage.cost":0.125}"#), ..child(between("t", "c", 1, 2)) };
+    store_all(subject, [call]).await;
+    let summary = only_trace(subject).await;
+    assert_eq!((summary.cost_picodollars, summary.input_tokens), (Some(375_000_000_000), Some(3)));
+    store_all(subject, [tokens]).await;
+    assert_eq!(only_trace(subject).await.cost_picodollars, Some(125_000_000_000));
+    subject.reopen().await;
+    assert_eq!(only_trace(subject).await.cost_picodollars, Some(125_000_000_000));
+}
+
+async fn traces_with(subject: &dyn Subject, terms: &[&str], filter: TraceFilter) -> Vec<String> {
+    let text = TextQuery::parse(terms).unwrap();
+    let mut query = TraceQuery { limit: 2, filter: TraceFilter { text, ..filter }, ..TraceQuery::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = subject.store().list_traces(Some(&account()), &query).await.unwrap();
+        assert!(!page.is_partial);
+        found.extend(page.traces.into_iter().map(|trace| trace.trace_id.as_str().to_owned()));
+        query.after = page.next;
+        if query.after.is_none() {
+            return found;
+        }
+    }
+}
+
+/// All terms in one span; names and trace ids as in the search of spans; with the other filters.
+pub async fn text_finds_the_traces_of_spans_that_hold_it(subject: &mut dyn Subject) {
+    const UUID: &str = "0198c0de-0000-7000-8000-00000000abcd";
+    let saying = |trace: &str, id: &str, start: i64, text: &str| Span {
+        input: payload(&format!("{{\"text\":\"{text}\"}}")),
+        ..between(trace, id, start, start + 5)
+    };
+    store_all(
+        subject,
+        [
+            saying("a", "1", 0, "red apple"),
+            saying("a", "2", 1, "green pear"),
+            saying("b", "3", 2, "red pear"),
+            saying("c", "4", 3, "nothing"),
+            Span { name: "redirect".to_owned(), ..saying("d", "5", 4, "pear") },
+            saying(UUID, "6", 5, "plum"),
+        ],
+    )
+    .await;
+    store_all(subject, [saying("c", "4", 3, "a Pear, at last")]).await;
+    for _ in 0..2 {
+        let all = TraceFilter::default;
+        assert_eq!(traces_with(subject, &["pear"], all()).await, ["d", "c", "b", "a"]);
+        assert_eq!(traces_with(subject, &["red", "pear"], all()).await, ["d", "b"]);
+        assert_eq!(traces_with(subject, &["RED apple"], all()).await, ["a"]);
+        assert_eq!(traces_with(subject, &["nothing"], all()).await, [""; 0]);
+        assert_eq!(traces_with(subject, &["le"], all()).await, [""; 0]);
+        assert_eq!(traces_with(subject, &[UUID, "apple"], all()).await, [UUID, "a"]);
+        let late = TraceFilter { start_from: Some(at(2)), ..all() };
+        assert_eq!(traces_with(subject, &["pear"], late).await, ["d", "c", "b"]);
+        subject.maintain().await;
+        subject.reopen().await;
+    }
+}
+
+/// Time that is up at once still examines something.
+pub async fn a_page_of_traces_ends_at_its_time_and_goes_on(subject: &mut dyn Subject) {
+    store_all(subject, (0..9).map(|number| between(&format!("t{number}"), "s", number, 20))).await;
+    let filter = TraceFilter { text: TextQuery::parse(&["name of s"]).unwrap(), ..TraceFilter::default() };
+    let mut query = TraceQuery { limit: 50, filter, ..TraceQuery::default() };
+    query.deadline = Some(std::time::Instant::now());
+    let mut seen = Vec::new();
+    for _ in 0..12 {
+        let page = subject.store().list_traces(Some(&account()), &query).await.unwrap();
+        assert_eq!(page.is_partial, page.next.is_some());
+        seen.extend(page.traces.into_iter().map(|trace| trace.start_time));
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (0..9).rev().map(at).collect::<Vec<_>>());
+}
+
 /// As the whole trace says it, children before parents, orphans and cycles included.
 pub async fn a_structure_is_the_trace_without_payloads(subject: &mut dyn Subject) {
     let whole = Span {
         span_type: Some(endspan_model::SpanType::Completion),
         status: Some(Status::Success),
         output: payload(r#"{"usage":{"prompt_tokens":7}}"#),
-        metadata: payload(r#"{"__agent_name__":"n","__agent_id__":"i","__acp_type__":"sync"}"#),
+        metadata: payload(
+            r#"{"__agent_name__":"n","__agent_id__":"i","__acp_type__":"sync","model":"m","cost_usd":0.5,
+            "__error__":{"type":"Timeout","message":"too late"}}"#,
+        ),
         ..child(between("t", "early", 0, 4))
     };
     let to = |parent: &str, span: Span| Span { parent_id: Some(parent.into()), ..span };
@@ -294,7 +390,10 @@ pub async fn a_structure_is_the_trace_without_payloads(subject: &mut dyn Subject
     let store = subject.store();
     let expected: Vec<_> = store.read_trace(Some(&account()), &"t".into(), true).await.unwrap();
     let expected: Vec<_> = expected.iter().map(crate::SpanHeader::of).collect();
-    assert_eq!(expected[0].facets.input_tokens, Some(7));
+    let facets = &expected[0].facets;
+    assert_eq!((facets.input_tokens, facets.cost_picodollars), (Some(7), Some(500_000_000_000)));
+    assert_eq!((facets.model.as_deref(), facets.error_type.as_deref()), (Some("m"), Some("Timeout")));
+    assert_eq!(facets.error_message.as_deref(), Some("too late"));
     for scope in [Some(account()), None] {
         let found = store.read_structure(scope.as_ref(), &"t".into()).await.unwrap();
         assert_eq!(found, expected);
