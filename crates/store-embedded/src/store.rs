@@ -352,7 +352,7 @@ impl SpanStore for EmbeddedStore {
     }
 
     async fn accounts(&self) -> std::result::Result<Vec<AccountUsage>, StoreError> {
-        self.read(|reading| reads::accounts(reading)).await
+        self.read(reads::accounts).await
     }
 
     async fn latest_position(&self) -> std::result::Result<u64, StoreError> {

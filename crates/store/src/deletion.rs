@@ -11,8 +11,8 @@ pub struct Deletion {
     pub max_spans: u32,
 }
 
-/// What a deletion means. Always whole traces; within a trace the spans that started last go first, so that a trace
-/// that is half deleted is meant as before.
+/// What a deletion means. Always whole traces; within a trace the spans that started last go first, those with the last
+/// ids of them, so that a trace that is half deleted is meant as before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleting {
     /// This trace.
@@ -25,7 +25,8 @@ pub enum Deleting {
         /// Every span started before this moment.
         before: Timestamp,
     },
-    /// The trace with the earliest start, then the next one, without end: for retention by size.
+    /// The trace with the earliest start, then the next one, without end; ties by trace id, then account. For retention by
+    /// size.
     Oldest,
 }
 

@@ -50,7 +50,7 @@ impl<'c> Deleter<'c> {
         Ok(Self {
             latest_spans: connection.prepare(&format!(
                 "SELECT {STORED_ROW} FROM spans INDEXED BY spans_by_identity WHERE trace_key = ?1 \
-                 ORDER BY start_micros DESC, start_nanos DESC LIMIT ?2"
+                 ORDER BY start_micros DESC, start_nanos DESC, id_text(id) DESC LIMIT ?2"
             ))?,
             delete_span: connection.prepare("DELETE FROM spans WHERE sequence = ?1")?,
             delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
@@ -158,7 +158,7 @@ impl<'c> Deleter<'c> {
             }
         };
         let parts = |time: Timestamp| (time.unix_micros(), time.subsec_nanos_below_micro());
-        let mut oldest: Option<(i64, u16, String, i64)> = None;
+        let mut oldest: Option<(i64, u16, String, AccountId, i64)> = None;
         for account_key in accounts {
             let found = match what {
                 Deleting::Trace(trace_id) => {
@@ -175,7 +175,10 @@ impl<'c> Deleter<'c> {
                     let first = self.oldest_trace.query_row([account_key], |row| {
                         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                     });
-                    oldest = first.optional()?.into_iter().chain(oldest).min();
+                    let account = shared.accounts.read().name(account_key).cloned().unwrap_or_default();
+                    let first =
+                        first.optional()?.map(|(micros, nanos, id, key)| (micros, nanos, id, account, key));
+                    oldest = first.into_iter().chain(oldest).min();
                     None
                 }
             };

@@ -57,7 +57,7 @@ pub(crate) fn pass(store: &EmbeddedStore, number: usize) -> Result<(), StoreErro
         0 => Deleting::Oldest,
         _ => Deleting::Started { from: None, before: Timestamp::from_unix_micros(0).unwrap() },
     };
-    let account = (number % 3 == 0).then(passing);
+    let account = number.is_multiple_of(3).then(passing);
     // What lanes write starts at 0 or later; only the bound keeps it from going.
     let account = if number.is_multiple_of(2) { Some(passing()) } else { account };
     loop {

@@ -273,7 +273,7 @@ pub async fn usage_is_told_by_account(subject: &mut dyn Subject) {
     delete(subject, Some(&other), Deleting::Oldest, 10).await;
     delete(subject, Some(&account()), Deleting::Trace("u".into()), 10).await;
     let usage = AccountUsage { spans: 2, traces: 1, payload_bytes: payload_bytes(&[2, 7]), ..usage };
-    assert_eq!(told(subject).await, [usage.clone()]);
+    assert_eq!(told(subject).await, std::slice::from_ref(&usage));
     subject.maintain().await;
     subject.reopen().await;
     assert_eq!(told(subject).await, [usage]);
