@@ -81,6 +81,12 @@ pub(crate) struct ServeArguments {
     /// [default: keys.json in the data directory]
     #[arg(long, env = "ENDSPAN_KEYS", value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
+    /// Certificate of the server with its chain, PEM; it is read again when it changes [default: no TLS]
+    #[arg(long, env = "ENDSPAN_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, env = "ENDSPAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Listen beyond this machine without keys: everyone who reaches the port can read and write all spans
     #[arg(long, alias = "allow-remote")]
     pub(crate) insecure_no_keys: bool,

@@ -9,6 +9,7 @@ use endspan_server::{Config, Server};
 use endspan_store_embedded::{EmbeddedStore, OpenError, Options};
 
 use crate::args::ServeArguments;
+use crate::certificate::Certificate;
 use crate::error::{CliError, Exit};
 use crate::keys::Keys;
 
@@ -17,6 +18,7 @@ pub(crate) struct Host {
     server: Server,
     data: PathBuf,
     keys: Keys,
+    certificate: Option<Certificate>,
 }
 
 impl Host {
@@ -28,10 +30,12 @@ impl Host {
     ) -> Result<Self, CliError> {
         keys.load()?;
         refuse_strangers(arguments, &keys)?;
+        let certificate = Certificate::load(arguments)?;
         let mut config = Config {
             listen: arguments.listen,
             grpc_listen: arguments.otlp_grpc,
             keys: keys.ring(),
+            tls: certificate.as_ref().map(Certificate::tls),
             hosts: (!arguments.insecure_no_keys).then(|| arguments.host.clone()),
             ..Config::default()
         };
@@ -48,12 +52,13 @@ impl Host {
                 _ => cannot.with_hint("--listen ADDR:PORT names another address"),
             }
         })?;
-        Ok(Self { server, data: data.to_owned(), keys })
+        Ok(Self { server, data: data.to_owned(), keys, certificate })
     }
 
     /// Returns the address for clients.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.server.addr())
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.server.addr())
     }
 
     /// Returns the line that says what is listening where.
@@ -70,9 +75,13 @@ impl Host {
 
     /// Serves until `shutdown`, then finishes what was received.
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), CliError> {
-        let watch = tokio::spawn(self.keys.watch());
+        let mut watches = tokio::task::JoinSet::new();
+        watches.spawn(self.keys.watch());
+        if let Some(certificate) = self.certificate {
+            watches.spawn(certificate.watch());
+        }
         let served = self.server.run(shutdown).await;
-        watch.abort();
+        watches.shutdown().await;
         served.map_err(|error| CliError::new(Exit::Local, error.to_string()))
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod certificate;
 mod client;
 mod commands;
 mod demo;

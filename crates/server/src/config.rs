@@ -8,6 +8,7 @@ use endspan_model::limits;
 use endspan_otlp::cost::PriceTable;
 use endspan_redaction::{RedactionConfig, Redactor};
 
+use crate::Tls;
 use crate::access::KeyRing;
 
 /// The settings of a [`Server`](crate::Server). Every field has a default that suits one machine.
@@ -19,6 +20,8 @@ pub struct Config {
     pub grpc_listen: Option<SocketAddr>,
     /// The keys that open the server; they may be replaced while it runs. Default an open ring: nobody is asked.
     pub keys: Arc<KeyRing>,
+    /// The certificate of both listeners; `None` for plain connections. Default `None`.
+    pub tls: Option<Arc<Tls>>,
     /// While nobody is asked for a key: which names, beside addresses and `localhost`, a request's `Host` may give. A web
     /// page could otherwise reach the server through a name of its own that it points at this machine. `None` lets
     /// every name pass, for servers behind something else that asks. Default `None`.
@@ -70,6 +73,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5003)),
             grpc_listen: None,
             keys: Arc::new(KeyRing::open()),
+            tls: None,
             hosts: None,
             max_body_bytes: limits::MAX_BODY_BYTES,
             max_span_bytes: limits::MAX_SPAN_BYTES,

@@ -1,4 +1,4 @@
-//! A connection that does not wait for ever for a client that stops reading.
+//! Connections: one that does not wait for ever for a client that stops reading, and what TLS makes of it.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -8,7 +8,42 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::app::{App, Phase};
+use crate::tls::Inner;
+
+/// A connection as it came, or inside TLS.
+pub(crate) enum Either<P, E> {
+    Left(P),
+    Right(E),
+}
+
+/// Begins TLS on a connection if there is a certificate. `None` when the client does not come to terms in time, or the server
+/// stops.
+pub(crate) async fn encrypt(
+    app: &App,
+    stream: TimedStream,
+    inner: Inner,
+) -> Option<Either<TimedStream, Box<TlsStream<TimedStream>>>> {
+    let Some(tls) = &app.config.tls else { return Some(Either::Left(stream)) };
+    let accept = TlsAcceptor::from(tls.config(inner)).accept(stream);
+    let mut phase = app.phase.clone();
+    let stopped = phase.wait_for(|phase| *phase != Phase::Running);
+    tokio::select! {
+        accepted = timeout(app.config.header_timeout, accept) => match accepted {
+            Ok(Ok(stream)) => Some(Either::Right(Box::new(stream))),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no TLS with a client");
+                None
+            }
+            Err(_) => None,
+        },
+        _ = stopped => None,
+    }
+}
 
 /// A TCP stream whose writes fail when the peer has taken nothing for a while.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -26,10 +27,11 @@ use crate::access::guard;
 use crate::account::selected_account;
 use crate::app::{App, Phase};
 use crate::body::{self, Encoding, ReadBody};
-use crate::connection::TimedStream;
+use crate::connection::{self, Either, TimedStream};
 use crate::problem::Problem;
 use crate::routes::otlp::{self, Refusal, code};
 use crate::telemetry::Route;
+use crate::tls::Inner;
 
 /// The one method.
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -53,8 +55,18 @@ const ACCEPTED: (&str, &str) = ("grpc-accept-encoding", "identity,gzip,zstd");
 
 /// Serves a connection until it or the server ends.
 pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, permit: OwnedSemaphorePermit) {
+    let stream = TimedStream::new(stream, app.config.write_timeout);
+    match connection::encrypt(&app, stream, Inner::Grpc).await {
+        Some(Either::Left(plain)) => serve_calls(plain, app).await,
+        Some(Either::Right(encrypted)) => serve_calls(encrypted, app).await,
+        None => {}
+    }
+    drop(permit);
+}
+
+async fn serve_calls(stream: impl AsyncRead + AsyncWrite + Unpin, app: Arc<App>) {
     let mut phase = app.phase.clone();
-    let io = TokioIo::new(TimedStream::new(stream, app.config.write_timeout));
+    let io = TokioIo::new(stream);
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
         async move { Ok::<_, Infallible>(call(&app, request).await) }
@@ -84,7 +96,6 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, permit: OwnedSemapho
             },
         }
     }
-    drop(permit);
 }
 
 async fn call(app: &App, request: Request<Incoming>) -> Response<Body> {

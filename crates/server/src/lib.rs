@@ -27,6 +27,8 @@ mod routes;
 mod server;
 pub mod telemetry;
 mod text;
+mod tls;
 
 pub use config::Config;
 pub use server::{BindError, RunError, Server};
+pub use tls::{Tls, TlsError};

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
@@ -26,9 +26,10 @@ use crate::Config;
 use crate::access::guard;
 use crate::app::{App, Phase};
 use crate::body;
-use crate::connection::TimedStream;
+use crate::connection::{self, Either, TimedStream};
 use crate::grpc;
 use crate::routes;
+use crate::tls::Inner;
 
 /// Connections that the kernel keeps waiting while the server is busy taking others in.
 const BACKLOG: u32 = 4096;
@@ -195,7 +196,10 @@ fn take_in(stream: TcpStream, app: &Arc<App>, router: &Router) {
         }
         Err(_) => {
             app.telemetry.connections_refused.add(1);
-            tokio::spawn(refuse(stream));
+            // Inside TLS nobody would understand the words.
+            if app.config.tls.is_none() {
+                tokio::spawn(refuse(stream));
+            }
         }
     }
 }
@@ -219,9 +223,20 @@ async fn refuse(mut stream: TcpStream) {
     let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
 }
 
+/// Serves a connection, through TLS if there is a certificate, until it or the server ends.
 async fn serve(stream: TcpStream, app: Arc<App>, router: Router, permit: OwnedSemaphorePermit) {
+    let stream = TimedStream::new(stream, app.config.write_timeout);
+    match connection::encrypt(&app, stream, Inner::Http).await {
+        Some(Either::Left(plain)) => serve_http(plain, app, router).await,
+        Some(Either::Right(encrypted)) => serve_http(encrypted, app, router).await,
+        None => {}
+    }
+    drop(permit);
+}
+
+async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin, app: Arc<App>, router: Router) {
     let mut phase = app.phase.clone();
-    let io = TokioIo::new(TimedStream::new(stream, app.config.write_timeout));
+    let io = TokioIo::new(stream);
     let service = {
         let app = Arc::clone(&app);
         service_fn(move |request| answer(Arc::clone(&app), router.clone(), request))
@@ -249,7 +264,6 @@ async fn serve(stream: TcpStream, app: Arc<App>, router: Router, permit: OwnedSe
             },
         }
     }
-    drop(permit);
 }
 
 /// Answers a request that the guard lets in; nothing gets past it to a route.

@@ -15,4 +15,5 @@ mod otlp;
 mod scripted_store;
 mod sgp;
 mod sgp_search;
+mod tls;
 mod ui;
