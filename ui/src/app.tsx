@@ -7,6 +7,7 @@ import { Dialog } from "./components/dialog";
 import { Icon } from "./components/icon";
 import { SHORTCUTS, useKeys } from "./components/keys";
 import { Traces } from "./pages/traces";
+import { isTracesPath } from "./pages/traces/filter";
 import { navigate, place, traceIdOf } from "./router";
 import { type Theme, theme } from "./settings";
 
@@ -76,7 +77,7 @@ export function App() {
             <Lazy load={() => import("./pages/compare")} props={{}} />
           ) : path === "/health" ? (
             <Lazy load={() => import("./pages/health")} props={{}} />
-          ) : path === "/" || path === "/index.html" || path === "/traces" ? (
+          ) : isTracesPath(path) ? (
             <Traces />
           ) : (
             <div class="empty">

@@ -2,7 +2,7 @@
  * The one place that knows the server's routes and the form of its answers. Everything else works with the
  * types of `model/`.
  */
-import { kindOf } from "../model/kinds";
+import { type Kind, kindOf } from "../model/kinds";
 import type { SpanRow, Status, TraceStructure, TraceSummary } from "../model/span";
 import { parseMoment } from "../model/time";
 import { capabilities } from "./capabilities";
@@ -100,26 +100,6 @@ export async function readStructure(
   return fromSpans((await (await request(`${path}?payloads=false`, options)).json()) as TraceAnswer);
 }
 
-let early: { key: string; answer: Promise<TraceStructure> } | null = null;
-
-/** Asks for a trace before the page that shows it is there, so that its code and its data travel together. */
-export function readStructureEarly(traceId: string, account: string | null): void {
-  const answer = readStructure(traceId, account);
-  answer.catch(() => {}); // Whoever takes the answer hears of it.
-  early = { key: `${account ?? ""}\n${traceId}`, answer };
-}
-
-/** The answer that was asked for early, once; else a fresh one. */
-export function takeStructure(
-  traceId: string,
-  account: string | null,
-  abort: AbortSignal,
-): Promise<TraceStructure> {
-  const taken = early?.key === `${account ?? ""}\n${traceId}` ? early.answer : null;
-  early = null;
-  return taken ?? readStructure(traceId, account, abort);
-}
-
 function inAccount(account: string | null): Record<string, string> {
   return account === null ? {} : { "x-selected-account-id": account };
 }
@@ -145,11 +125,19 @@ export function fromColumns(answer: ColumnsAnswer): TraceStructure {
   const { columns } = answer;
   const count = columns.id.length;
   const rows: SpanRow[] = new Array(count);
+  const kinds = new Map<number, Kind>();
   for (let i = 0; i < count; i++) {
     const parent = columns.parent[i]!;
     const name = answer.names[columns.name[i]!]!;
     const typeIndex = columns.type[i]!;
     const type = typeIndex < 0 ? null : answer.types[typeIndex]!;
+    // Looked up by place: making a key of two texts for each of 100,000 spans is what decoding would spend most on.
+    const place = columns.name[i]! * (answer.types.length + 1) + typeIndex + 1;
+    let kind = kinds.get(place);
+    if (kind === undefined) {
+      kind = kindOf(type, name);
+      kinds.set(place, kind);
+    }
     const start = columns.start[i]!;
     const duration = columns.duration[i];
     const model = columns.model?.[i] ?? -1;
@@ -160,7 +148,7 @@ export function fromColumns(answer: ColumnsAnswer): TraceStructure {
         parent >= 0 ? columns.id[parent]! : parent === -1 ? null : answer.missing_parents[-2 - parent]!,
       name,
       type,
-      kind: kindOf(type, name),
+      kind,
       status: STATUSES[columns.status[i]!] ?? null,
       start,
       end: duration === null || duration === undefined ? Number.NaN : start + duration,

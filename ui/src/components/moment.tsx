@@ -8,7 +8,10 @@ export function Moment(props: { at: number; relative?: boolean }) {
   return (
     <time
       dateTime={iso && !Number.isNaN(iso.getTime()) ? iso.toISOString() : undefined}
-      title={exactMoment(props.at)}
+      // The exact words cost more than the rest of a list's row: they are made for those who point at them.
+      onPointerEnter={(event) => {
+        event.currentTarget.title = exactMoment(props.at);
+      }}
     >
       {text}
     </time>

@@ -30,25 +30,26 @@ export function useRows(
   rowHeight: number,
   header = 0,
 ): Window {
-  const [view, setView] = useState({ top: 0, height: 600 });
+  // The window's height is a good first guess; the real one comes from the browser's own layout, unforced.
+  const [view, setView] = useState({ top: 0, height: innerHeight });
   const frame = useRef(0);
   useLayoutEffect(() => {
     const element = scroller.current;
     if (!element) return;
+    let height = innerHeight;
     const read = () => {
       frame.current = 0;
-      setView((old) =>
-        old.top === element.scrollTop && old.height === element.clientHeight
-          ? old
-          : { top: element.scrollTop, height: element.clientHeight },
-      );
+      const top = element.scrollTop;
+      setView((old) => (old.top === top && old.height === height ? old : { top, height }));
     };
     const onScroll = () => {
       if (frame.current === 0) frame.current = requestAnimationFrame(read);
     };
-    read();
     element.addEventListener("scroll", onScroll, { passive: true });
-    const observer = new ResizeObserver(onScroll);
+    const observer = new ResizeObserver((entries) => {
+      height = entries[entries.length - 1]!.contentRect.height;
+      read();
+    });
     observer.observe(element);
     return () => {
       element.removeEventListener("scroll", onScroll);
@@ -103,9 +104,9 @@ export function useWidth(element: { current: HTMLElement | null }): number {
   useLayoutEffect(() => {
     const target = element.current;
     if (!target) return;
-    const read = () => setWidth(target.clientWidth);
-    read();
-    const observer = new ResizeObserver(read);
+    const observer = new ResizeObserver((entries) =>
+      setWidth(Math.round(entries[entries.length - 1]!.contentRect.width)),
+    );
     observer.observe(target);
     return () => observer.disconnect();
   }, [element]);

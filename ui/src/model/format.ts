@@ -1,8 +1,13 @@
-const grouped = new Intl.NumberFormat("en-US");
+/** Puts separators between the thousands of a decimal number. */
+function grouped(value: number): string {
+  const [whole, fraction] = String(value).split(".");
+  const text = whole!.replace(/\B(?=(\d{3})+$)/g, ",");
+  return fraction === undefined ? text : `${text}.${fraction}`;
+}
 
 /** A whole number with thousands separators. */
 export function formatCount(value: number): string {
-  return Number.isFinite(value) ? grouped.format(Math.round(value)) : "–";
+  return Number.isFinite(value) ? grouped(Math.round(value)) : "–";
 }
 
 /** A number in at most four characters and a unit letter: `1.2k`, `38M`. */
@@ -57,7 +62,7 @@ function three(value: number): string {
 /** Exact microseconds, for hover. */
 export function exactDuration(micros: number): string {
   if (!Number.isFinite(micros)) return "not ended";
-  return `${grouped.format(Math.round(micros * 1000) / 1000)} µs`;
+  return `${grouped(Math.round(micros * 1000) / 1000)} µs`;
 }
 
 /** Money in US dollars: cents above a dollar, more digits below it, never a false zero. */
@@ -65,7 +70,7 @@ export function formatCost(dollars: number): string {
   if (!Number.isFinite(dollars)) return "–";
   if (dollars === 0) return "$0";
   const size = Math.abs(dollars);
-  if (size >= 100) return `$${grouped.format(Math.round(dollars))}`;
+  if (size >= 100) return `$${grouped(Math.round(dollars))}`;
   if (size >= 1) return `$${dollars.toFixed(2)}`;
   if (size >= 0.01) return `$${dollars.toFixed(3)}`;
   if (size >= 0.0001) return `$${dollars.toFixed(5)}`;

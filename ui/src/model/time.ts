@@ -16,21 +16,16 @@ export function parseMoment(text: string | null | undefined): Micros {
   return seconds * 1000 + fraction;
 }
 
-const local = new Intl.DateTimeFormat(undefined, {
-  month: "short",
-  day: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-});
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-});
-const zone = new Intl.DateTimeFormat(undefined, { timeZoneName: "shortOffset" });
+/** Made when first used: the browser reads its calendar tables for each. */
+function lazily(options: Intl.DateTimeFormatOptions): () => Intl.DateTimeFormat {
+  let made: Intl.DateTimeFormat | null = null;
+  return () => (made ??= new Intl.DateTimeFormat(undefined, options));
+}
+
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" } as const;
+const local = lazily({ month: "short", day: "numeric", ...TIME });
+const clock = lazily(TIME);
+const zone = lazily({ timeZoneName: "shortOffset" });
 
 /** The moment in the reader's zone: the clock alone for today, with the date otherwise. */
 export function formatMoment(moment: Micros, now = Date.now()): string {
@@ -41,7 +36,7 @@ export function formatMoment(moment: Micros, now = Date.now()): string {
     date.getFullYear() === today.getFullYear() &&
     date.getMonth() === today.getMonth() &&
     date.getDate() === today.getDate();
-  return (sameDay ? clock : local).format(date);
+  return (sameDay ? clock : local)().format(date);
 }
 
 /** Everything about a moment, for hover: exact UTC with microseconds, and the reader's own zone. */
@@ -52,8 +47,11 @@ export function exactMoment(moment: Micros): string {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime())) return "outside the calendar";
   const utc = `${date.toISOString().slice(0, 19)}.${String(micros).padStart(6, "0")}Z`;
-  const offset = zone.formatToParts(date).find((part) => part.type === "timeZoneName")?.value ?? "";
-  return `${utc} · ${local.format(date)} ${offset}`.trim();
+  const offset =
+    zone()
+      .formatToParts(date)
+      .find((part) => part.type === "timeZoneName")?.value ?? "";
+  return `${utc} · ${local().format(date)} ${offset}`.trim();
 }
 
 /** How long ago, in the largest unit that fits: `12 s ago`. */

@@ -5,6 +5,7 @@ import { useTitle } from "../../app";
 import { announce, copyText } from "../../components/announce";
 import { Icon } from "../../components/icon";
 import { useKeys } from "../../components/keys";
+import { LiveState } from "../../components/live-state";
 import { Menu } from "../../components/menu";
 import { Moment, useNow } from "../../components/moment";
 import { Splitter } from "../../components/splitter";
@@ -27,7 +28,6 @@ import { endOf, type Tree } from "../../model/tree";
 import { navigate, place } from "../../router";
 import { panelShare } from "../../settings";
 import { SpanPanel } from "../span";
-import { LiveState } from "../traces";
 import { useTrace } from "./load";
 import { Minimap } from "./minimap";
 import { TotalsBar } from "./totals";
@@ -81,22 +81,25 @@ function useClock(tree: Tree) {
   return { now, stale, growing };
 }
 
+/** With more spans than this, path and totals wait until the first picture is there. */
+const AT_ONCE = 3000;
+
+function figuresOf(tree: Tree, now: number): { path: CriticalPath; totals: Totals } {
+  const path = criticalPath(tree, now);
+  return { path, totals: sumUp(tree, path.self, now) };
+}
+
 /** Path and totals, worked out after the first picture when the trace is large. */
 function useFigures(tree: Tree, now: number) {
-  const [figures, setFigures] = useState<{ path: CriticalPath; totals: Totals } | null>(null);
   const coarse = tree.openCount > 0 ? Math.round(now / 500_000) : 0;
+  const small = useMemo(() => (tree.spanCount <= AT_ONCE ? figuresOf(tree, now) : null), [tree, coarse]);
+  const [large, setLarge] = useState<ReturnType<typeof figuresOf> | null>(null);
   useEffect(() => {
-    const work = () => {
-      const path = criticalPath(tree, now);
-      setFigures({ path, totals: sumUp(tree, path.self, now) });
-    };
-    if (tree.spanCount < 3000) {
-      work();
-      return;
-    }
-    const timer = setTimeout(work, 60);
+    if (tree.spanCount <= AT_ONCE) return;
+    const timer = setTimeout(() => setLarge(figuresOf(tree, now)), 30);
     return () => clearTimeout(timer);
   }, [tree, coarse]);
+  const figures = small ?? large;
   const stretches = useMemo(() => {
     const byRow = new Map<number, Stretch[]>();
     for (const stretch of figures?.path.stretches ?? []) {
@@ -445,7 +448,7 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
         {unknown && (
           <p class="notice warn unknown" role="status">
             <span class="grow">
-              The span {shortId(view.span!)} is not in this trace{props.live === "live" ? " yet" : ""}.
+              The span {shortId(view.span!)} is not in this trace{props.live.value === "live" ? " yet" : ""}.
             </span>
             <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => select(null)}>
               <Icon name="close" />

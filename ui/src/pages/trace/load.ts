@@ -1,5 +1,7 @@
-import { useEffect, useState } from "preact/hooks";
-import { takeStructure, toRow } from "../../api/client";
+import { type ReadonlySignal, useSignal } from "@preact/signals";
+import { useLayoutEffect, useState } from "preact/hooks";
+import { readStructure, toRow } from "../../api/client";
+import { takeEarly } from "../../api/early";
 import { follow, type Liveness } from "../../api/tail";
 import type { SpanAnswer } from "../../api/wire";
 import type { SpanRow, TraceStructure } from "../../model/span";
@@ -8,7 +10,7 @@ import { buildTree, type Tree } from "../../model/tree";
 export interface Loaded {
   tree: Tree | null;
   error: string | null;
-  live: Liveness;
+  live: ReadonlySignal<Liveness>;
 }
 
 /** A rebuilt tree is shown at most this often, and never for more than a fifth of the time. */
@@ -18,9 +20,10 @@ const REBUILD_MS = 60;
 export function useTrace(traceId: string, account: string | null): Loaded {
   const [tree, setTree] = useState<Tree | null>(null);
   const [error, setError] = useState<string | null>(null);
-  const [live, setLive] = useState<Liveness>("connecting");
+  const live = useSignal<Liveness>("connecting");
 
-  useEffect(() => {
+  // Before the first picture, not after it: the answer may already be here.
+  useLayoutEffect(() => {
     const abort = new AbortController();
     let structure: TraceStructure | null = null;
     let places = new Map<string, number>();
@@ -83,10 +86,13 @@ export function useTrace(traceId: string, account: string | null): Loaded {
           }
         },
       });
-      unsubscribe = tail.state.subscribe(setLive);
+      unsubscribe = tail.state.subscribe((value) => {
+        live.value = value;
+      });
     };
     const read = () => {
-      takeStructure(traceId, account, abort.signal).then(
+      const early = takeEarly<TraceStructure>(`${account ?? ""}\n${traceId}`);
+      (early ?? readStructure(traceId, account, abort.signal)).then(
         (first) => {
           if (abort.signal.aborted) return;
           setError(null);
