@@ -38,7 +38,7 @@ impl Case {
 }
 
 /// Prints a row a subject: median nanoseconds per span of each case.
-pub fn run(samples: usize, only: &str) -> Result<()> {
+pub fn run(samples: usize, only: &str, case: &str) -> Result<()> {
     let subjects: [(&str, fn() -> Box<dyn Subject>); 5] = [
         ("endspan, spool on (its default)", || Box::new(Endspan::new(true))),
         ("endspan, spool off", || Box::new(Endspan::new(false))),
@@ -46,20 +46,26 @@ pub fn run(samples: usize, only: &str) -> Result<()> {
         ("OpenTelemetry batch processor", || Box::new(OpenTelemetry::new())),
         ("fastrace", || Box::new(Fastrace::new())),
     ];
-    println!("| ns per span, one thread | {} |", Case::ALL.map(|(name, _)| name).join(" | "));
-    println!("|---|{}", "---|".repeat(Case::ALL.len()));
+    let cases: Vec<(&str, Case)> = Case::ALL.into_iter().filter(|(name, _)| name.contains(case)).collect();
+    let names: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();
+    println!("| ns per span, one thread | {} |", names.join(" | "));
+    println!("|---|{}", "---|".repeat(cases.len()));
     for (name, make) in subjects {
         if !name.contains(only) {
             continue;
         }
         let mut subject = make();
-        let cells = Case::ALL.map(|(_, case)| format!("{:.0}", measure(&mut *subject, case, samples)));
+        let cells: Vec<String> =
+            cases.iter().map(|(_, case)| format!("{:.0}", measure(&mut *subject, *case, samples))).collect();
         println!("| {name} | {} |", cells.join(" | "));
     }
-    let serialize = Case::ALL.map(|(_, case)| match case {
-        Case::Value(bytes) => format!("{:.0}", serialize_alone(bytes, samples)),
-        _ => String::new(),
-    });
+    let serialize: Vec<String> = cases
+        .iter()
+        .map(|(_, case)| match case {
+            Case::Value(bytes) => format!("{:.0}", serialize_alone(*bytes, samples)),
+            _ => String::new(),
+        })
+        .collect();
     println!("| serde_json alone | {} |", serialize.join(" | "));
     Ok(())
 }

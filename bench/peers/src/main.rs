@@ -34,6 +34,9 @@ enum What {
         /// Only subjects whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
+        /// Only cases whose name contains this.
+        #[arg(long, default_value = "")]
+        case: String,
     },
     /// Spans a second and CPU from one producer to a local HTTP sink.
     Pipeline {
@@ -64,7 +67,7 @@ enum What {
 
 fn main() -> Result<()> {
     match Arguments::parse().what {
-        What::HotPath { samples, only } => hot_path::run(samples, &only),
+        What::HotPath { samples, only, case } => hot_path::run(samples, &only, &case),
         What::Pipeline { runs } => pipeline::run(runs),
         What::Sink { delay_ms } => sink::serve(delay_ms),
         What::Cell { subject, bytes, spans, address } => pipeline::cell(subject, bytes, spans, &address),

@@ -143,11 +143,14 @@ impl endspan::exporter::Exporter for DiscardBatch {
 impl Endspan {
     pub fn new(spool: bool) -> Self {
         let directory = spool.then(|| tempfile::tempdir().ok()).flatten();
-        let mut builder = endspan::Tracer::builder().exporter(DiscardBatch).spool(false);
-        if let Some(directory) = &directory {
-            builder = builder.spool_directory(directory.path());
-        }
-        Self { tracer: builder.build(), _spool: directory }
+        let builder = endspan::Tracer::builder().exporter(DiscardBatch);
+        let builder = match &directory {
+            Some(directory) => builder.spool_directory(directory.path()),
+            None => builder.spool(false),
+        };
+        let tracer = builder.build();
+        assert_eq!(tracer.stats().spooling, spool, "the spool is as the row says");
+        Self { tracer, _spool: directory }
     }
 }
 
