@@ -35,6 +35,7 @@
 )]
 
 mod account;
+mod clock;
 mod context;
 mod diagnostics;
 #[doc(hidden)]

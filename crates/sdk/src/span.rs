@@ -3,6 +3,7 @@ use std::fmt;
 
 use endspan_model::{SpanType, Status, Timestamp};
 
+use crate::clock;
 use crate::context::{self, Context, Entered};
 use crate::error_record;
 use crate::ids::IdText;
@@ -198,7 +199,7 @@ impl Span {
             open.status.get_or_insert(Status::Canceled);
         }
         // The clock may have been set back meanwhile, and no span ends before it starts.
-        let end = *open.end.get_or_insert_with(|| Timestamp::now().max(open.start));
+        let end = *open.end.get_or_insert_with(|| clock::now().max(open.start));
         open.write_end(end);
     }
 

@@ -8,6 +8,7 @@ use endspan_model::{DropReason, Span as SpanData, Timestamp};
 use endspan_spool::{AppendError, Meta};
 
 use crate::account::{Report, Stats};
+use crate::clock;
 use crate::diagnostics::aloud;
 use crate::ids;
 use crate::lane::Phase;
@@ -107,7 +108,7 @@ impl Tracer {
 
     /// Returns a trace with a new id.
     pub fn new_trace(&self) -> Trace {
-        Trace::new(&self.pipeline, ids::new_id(Timestamp::now()))
+        Trace::new(&self.pipeline, ids::new_id(clock::now()))
     }
 
     /// Hands over a whole span: as an end if it has an end time, else as a start. For bridges from other tracers.

@@ -18,6 +18,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::account::{Account, DestinationStats, Report};
+use crate::clock;
 use crate::diagnostics::{Throttle, aloud, quiet_this_thread};
 use crate::engine::{Engine, Order, RecordFacts};
 use crate::exporter::Exporter;
@@ -171,6 +172,7 @@ impl Worker {
             self.answer_flushes(now);
             if now.saturating_duration_since(self.published) >= MAINTAIN_EVERY {
                 self.published = now;
+                clock::refresh();
                 self.publish();
             }
             if self.may_end(now) {

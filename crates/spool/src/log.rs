@@ -10,7 +10,7 @@ use crate::clock;
 use crate::consumer::Consumer;
 use crate::cursor::Cursor;
 use crate::error::{AppendError, Limit};
-use crate::format::{self, Head};
+use crate::format::{self, CRC_BYTES, Head};
 use crate::memory::{Appender, Region};
 use crate::options::{Options, OptionsError, PAGE_BYTES};
 use crate::record::{Meta, Position};
@@ -189,7 +189,10 @@ impl Log {
                 nanos => nanos,
             },
         };
-        head.crc = head.checksum(parts.iter().copied());
+        // Nobody reads memory after this process; short payloads are summed up where they are copied to.
+        if bytes >= CRC_BYTES && shared.options.directory.is_some() {
+            head.crc = head.crc(parts.iter().copied());
+        }
         shared.append(&head, parts)
     }
 
@@ -384,11 +387,15 @@ impl Shared {
             None => (self.next_sequence(), None),
         };
         let start = format::data_start(self.identity.user_header.len());
-        let (region, appender) =
-            Appender::new(region, start, format::salt(&self.identity.instance, sequence));
+        let (region, appender) = Appender::new(region, start, self.salt(sequence));
         let segment =
             Arc::new(Segment::new(&self.context, &self.identity, sequence, start, Arc::clone(&region), path));
         Prepared { segment, region, appender, anonymous }
+    }
+
+    /// What the checksums of a segment are mixed with; nothing in a log that never has files.
+    fn salt(&self, sequence: u64) -> Option<u32> {
+        self.options.directory.is_some().then(|| format::salt(&self.identity.instance, sequence))
     }
 
     pub(crate) fn next_sequence(&self) -> u64 {

@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::format::{
-    self, Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED, STATE_MASK,
-    record_bytes,
+    self, CRC_BYTES, Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED,
+    STATE_MASK, record_bytes,
 };
 
 const PAGE_BYTES: usize = 4096;
@@ -267,7 +267,8 @@ impl Drop for Region {
 pub(crate) struct Appender {
     region: Arc<Region>,
     offset: u32,
-    salt: u32,
+    /// Without, its records carry no checksums.
+    salt: Option<u32>,
 }
 
 /// Space for one record, to be filled without the appender's lock.
@@ -275,12 +276,12 @@ pub(crate) struct Appender {
 pub(crate) struct Reservation {
     region: Arc<Region>,
     offset: usize,
-    salt: u32,
+    salt: Option<u32>,
 }
 
 impl Appender {
     /// Makes the region shared and its space behind `start` available to records.
-    pub(crate) fn new(region: Region, start: usize, salt: u32) -> (Arc<Region>, Self) {
+    pub(crate) fn new(region: Region, start: usize, salt: Option<u32>) -> (Arc<Region>, Self) {
         let region = Arc::new(region);
         (Arc::clone(&region), Self { region, offset: start as u32, salt })
     }
@@ -337,7 +338,7 @@ impl Reservation {
 
 /// Writes one record into space that the caller alone owns and that holds it.
 #[inline]
-fn fill(region: &Region, offset: usize, salt: u32, head: &Head, parts: &[&[u8]]) {
+fn fill(region: &Region, offset: usize, salt: Option<u32>, head: &Head, parts: &[&[u8]]) {
     debug_assert!(region.holds(offset, record_bytes(head.payload_bytes as usize)));
     debug_assert_eq!(parts.iter().map(|p| p.len()).sum::<usize>(), head.payload_bytes as usize);
     let Some(word) = region.word(offset) else { return };
@@ -345,13 +346,9 @@ fn fill(region: &Region, offset: usize, salt: u32, head: &Head, parts: &[&[u8]])
     word.store((RESERVED | head.payload_bytes).to_le(), Ordering::Relaxed);
     compiler_fence(Ordering::Release);
     let (low, nanos) = head.tail_words();
-    for (at, value) in [
-        (4, head.crc ^ salt),
-        (8, format::marks_word(head.marks)),
-        (12, low),
-        (16, nanos as u32),
-        (20, (nanos >> 32) as u32),
-    ] {
+    for (at, value) in
+        [(8, format::marks_word(head.marks)), (12, low), (16, nanos as u32), (20, (nanos >> 32) as u32)]
+    {
         if let Some(field) = region.word(offset + at) {
             field.store(value.to_le(), Ordering::Relaxed);
         }
@@ -366,6 +363,22 @@ fn fill(region: &Region, offset: usize, salt: u32, head: &Head, parts: &[&[u8]])
             region.map.as_mut_ptr().add(at).copy_from_nonoverlapping(part.as_ptr(), bytes);
         }
         at += bytes;
+    }
+    if let Some(salt) = salt {
+        let crc = if (head.payload_bytes as usize) < CRC_BYTES {
+            // SAFETY: the range that was just written, which belongs to the caller alone.
+            head.fold(unsafe {
+                std::slice::from_raw_parts(
+                    region.map.as_ptr().add(offset + RECORD_HEAD_BYTES),
+                    head.payload_bytes as usize,
+                )
+            })
+        } else {
+            head.crc
+        };
+        if let Some(field) = region.word(offset + 4) {
+            field.store((crc ^ salt).to_le(), Ordering::Relaxed);
+        }
     }
     word.store((PUBLISHED | head.payload_bytes).to_le(), Ordering::Release);
 }
@@ -385,9 +398,11 @@ mod tests {
         let mut region = Region::anonymous(fixture.len(), &resident).expect("memory");
         assert!(region.write(0, &header.encode()));
         let start = data_start(header.user_header.len());
-        let (region, mut appender) = Appender::new(region, start, salt(&header.instance, header.sequence));
+        let (region, mut appender) =
+            Appender::new(region, start, Some(salt(&header.instance, header.sequence)));
         let bytes: Vec<u8> = (0..=255).collect();
-        let records: [(u8, u16, u32, &[u8]); 7] = [
+        let long: Vec<u8> = (0..1500).map(|index| (index % 251) as u8).collect();
+        let records: [(u8, u16, u32, &[u8]); 8] = [
             (1, 0, 0, b"nothing marked"),
             (2, 0xBEEF, 1, b"one of two marked"),
             (2, 0, 3, b"resolved"),
@@ -395,6 +410,7 @@ mod tests {
             (3, 0, 0, &bytes),
             (4, 0, 0, b"torn: never published"),
             (5, 0, 0, "naïve ✓".as_bytes()),
+            (6, 0, 0, &long),
         ];
         for (index, (kind, flags, marks, payload)) in (1..).zip(records) {
             let mut head = Head {
@@ -405,7 +421,7 @@ mod tests {
                 flags,
                 appended_unix_nanos: header.created_unix_nanos + index,
             };
-            head.crc = head.checksum([payload]);
+            head.crc = head.crc([payload]);
             let (front, back) = payload.split_at(payload.len() / 3);
             let offset = appender.append(&head, &[front, &[], back]).expect("room");
             assert_eq!(region.add_marks(offset, marks), 0);
@@ -425,7 +441,7 @@ mod tests {
     fn nothing_is_found_outside_or_before_it_is_published() {
         let resident = Arc::default();
         let region = Region::anonymous(4096, &resident).expect("memory");
-        let (region, mut appender) = Appender::new(region, 128, 0);
+        let (region, mut appender) = Appender::new(region, 128, None);
         let head = Head { payload_bytes: 40, crc: 0, marks: 0, kind: 1, flags: 0, appended_unix_nanos: 1 };
         let reservation = appender.reserve(40).expect("room");
         assert_eq!(region.slot(128), Slot::Reserved { bytes: 64 });

@@ -109,7 +109,7 @@ pub(crate) fn scan(region: &Region, header: Option<&SegmentHeader>, blank: bool,
 fn is_intact(region: &Region, offset: usize, head: &Head, salt: u32) -> bool {
     region
         .payload(offset, head.payload_bytes)
-        .is_some_and(|payload| head.checksum([payload]) ^ salt == head.crc)
+        .is_some_and(|payload| head.checksum(payload) ^ salt == head.crc)
 }
 
 /// Whether what follows a torn record makes its length credible.

@@ -6,10 +6,10 @@ use std::pin::pin;
 use endspan_model::{SpanType, Timestamp};
 
 use super::{Open, Span, accept};
-use crate::context;
 use crate::ids::{self, IdText};
 use crate::payload::PayloadSource;
 use crate::trace::Trace;
+use crate::{clock, context};
 
 /// A span that has not started yet.
 #[must_use = "nothing happens until the span is started"]
@@ -114,7 +114,7 @@ impl SpanBuilder {
     /// Starts the span.
     pub fn start(self) -> Span {
         let Some(inner) = &self.trace.inner else { return Span::NOOP };
-        let start = self.start.unwrap_or_else(Timestamp::now);
+        let start = self.start.unwrap_or_else(clock::now);
         let parent_id = match self.parent {
             Parent::Id(id) => Some(id),
             Parent::None => None,
