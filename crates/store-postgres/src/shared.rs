@@ -1,0 +1,98 @@
+//! What the tasks of one store share. Nothing here decides about a write: the database is the one truth.
+
+use std::{
+    collections::HashMap,
+    hash::Hasher as _,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use endspan_model::AccountId;
+use parking_lot::{Mutex, RwLock};
+use siphasher::sip::SipHasher13;
+
+use crate::{Options, connections::Connections, queue::WriteQueue};
+
+/// What the tasks of one store share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) connections: Connections,
+    pub(crate) keyed: KeyedHash,
+    pub(crate) queue: WriteQueue,
+    /// Names the lock under which groups are written.
+    pub(crate) lock_key: i64,
+    accounts: RwLock<Accounts>,
+    /// Since when no write succeeds, and why.
+    failing: Mutex<Option<(Instant, String)>>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options, connections: Connections, keyed: KeyedHash, lock_key: i64) -> Self {
+        Self {
+            queue: WriteQueue::new(&options),
+            options,
+            connections,
+            keyed,
+            lock_key,
+            accounts: RwLock::default(),
+            failing: Mutex::new(None),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn account_key(&self, account: &AccountId) -> Option<i32> {
+        self.accounts.read().keys.get(account).copied()
+    }
+
+    pub(crate) fn account(&self, key: i32) -> Option<AccountId> {
+        self.accounts.read().names.get(&key).cloned()
+    }
+
+    /// Remembers accounts that are committed. There are few, and they are never deleted.
+    pub(crate) fn remember_accounts(&self, found: impl IntoIterator<Item = (i32, AccountId)>) {
+        let mut accounts = self.accounts.write();
+        for (key, account) in found {
+            accounts.keys.insert(account.clone(), key);
+            accounts.names.insert(key, account);
+        }
+    }
+
+    /// Notes how a write went; returns since when writes fail.
+    pub(crate) fn note(&self, failure: Option<String>) -> Instant {
+        let mut failing = self.failing.lock();
+        let since = failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        *failing = failure.map(|failure| (since, failure));
+        since
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    keys: HashMap<AccountId, i32>,
+    names: HashMap<i32, AccountId>,
+}
+
+/// Hashes ids under the database's own key, so that nobody can choose ids that collide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedHash([u8; 16]);
+
+impl KeyedHash {
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn hash(self, id: &str) -> i64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(id.as_bytes());
+        hasher.finish() as i64
+    }
+}
