@@ -26,6 +26,9 @@ const FULL_SPANS: usize = 256;
 const MAX_CONTENT_BYTES: usize = 1 << 30;
 const PAYLOADS: usize = 5;
 
+/// The lengths of a span's payloads.
+type Lengths = [Option<usize>; PAYLOADS];
+
 /// A block being filled.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
@@ -150,7 +153,7 @@ impl Content {
         Ok(())
     }
 
-    fn parse(&self, offset: usize) -> Option<(u64, [Option<usize>; PAYLOADS], &[u8])> {
+    fn parse(&self, offset: usize) -> Option<(u64, Lengths, &[u8])> {
         let mut rest = self.bytes.get(offset..)?;
         let check = take_number(&mut rest)?;
         let mut lengths = [None; PAYLOADS];
@@ -193,9 +196,9 @@ mod tests {
     fn span(number: usize) -> Span {
         let text = |text: String| Some(Payload::from_trusted(text.into()));
         Span {
-            input: (number % 3 != 0).then(|| text(format!("{{\"n\":{number}}}"))).flatten(),
+            input: (!number.is_multiple_of(3)).then(|| text(format!("{{\"n\":{number}}}"))).flatten(),
             output: text("\"x\"".repeat(number)),
-            otel: (number % 2 == 0).then(|| text("{}".to_owned())).flatten(),
+            otel: number.is_multiple_of(2).then(|| text("{}".to_owned())).flatten(),
             ..Span::new("t", "s", "n", Timestamp::MIN)
         }
     }

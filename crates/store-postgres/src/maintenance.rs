@@ -47,6 +47,35 @@ async fn maintain_with(client: &Object, shared: &Shared) -> Result<()> {
         )
         .await?;
     client.batch_execute("COMMIT").await?;
+    drop_partitions(client, shared).await
+}
+
+/// Drops partitions that are over and empty: their room is free at once. Writers wait, so that they stay empty; readers
+/// that have a table open come first, and then it is for the next time.
+async fn drop_partitions(client: &Object, shared: &Shared) -> Result<()> {
+    client.batch_execute("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[&shared.lock_key]).await?;
+    let over = client
+        .query(
+            "SELECT number FROM partitions WHERE number < \
+             (SELECT max(number) FROM partitions WHERE begins_at <= now()) ORDER BY number",
+            &[],
+        )
+        .await?;
+    for row in &over {
+        let number: i32 = row.try_get(0)?;
+        let is_empty = format!(
+            "SELECT NOT EXISTS (SELECT FROM spans_p{number}) AND NOT EXISTS (SELECT FROM blocks_p{number})"
+        );
+        if client.query_one(&is_empty, &[]).await?.try_get::<_, bool>(0)? {
+            let drop = format!(
+                "DROP TABLE spans_p{number}; DROP TABLE blocks_p{number}; \
+                 DELETE FROM partitions WHERE number = {number}"
+            );
+            client.batch_execute(&drop).await?;
+        }
+    }
+    client.batch_execute("COMMIT").await?;
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use endspan_model::{AccountId, SpanId, TraceId};
-use endspan_store::{Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
+use endspan_model::{AccountId, SpanId, Timestamp, TraceId};
+use endspan_store::{AccountUsage, Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
 use tokio_postgres::Row;
 
 use crate::{
@@ -394,14 +394,63 @@ pub(crate) async fn latest(reading: &mut Reading<'_>) -> Result<u64> {
     Ok(rows.first().map_or(Ok(0), |row| get::<i64>(row, 0))?.unsigned_abs())
 }
 
+/// Adds the traces of each account up.
+pub(crate) async fn accounts(reading: &mut Reading<'_>) -> Result<Vec<AccountUsage>> {
+    let disk_bytes = stats_of_disk(reading).await?;
+    let sql = "SELECT account_key, sum(span_count)::bigint, count(*), sum(payload_bytes)::bigint, \
+         min(ARRAY[start_micros, start_nanos]), max(ARRAY[newest_micros, newest_nanos]) FROM traces GROUP BY account_key";
+    let rows = reading.snapshot.query(sql, &[]).await?;
+    let mut accounts = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let number = |at: usize| Ok::<_, EngineError>(get::<i64>(row, at)?.unsigned_abs());
+        let time = |at: usize| {
+            let parts: Vec<i64> = get(row, at)?;
+            let time = match *parts.as_slice() {
+                [micros, nanos] => {
+                    u16::try_from(nanos).ok().and_then(|nanos| Timestamp::from_parts(micros, nanos))
+                }
+                _ => None,
+            };
+            time.ok_or_else(|| EngineError::damaged("a trace holds a time out of range"))
+        };
+        accounts.push(AccountUsage {
+            account: reading.account(get(row, 0)?).await?,
+            spans: number(1)?,
+            traces: number(2)?,
+            payload_bytes: number(3)?,
+            stored_bytes: 0,
+            oldest_start: time(4)?,
+            newest_start: time(5)?,
+        });
+    }
+    // Rows take room, too: a span counts like a kilobyte of payload.
+    let weight = |usage: &AccountUsage| u128::from(usage.payload_bytes) + 1024 * u128::from(usage.spans);
+    let total = accounts.iter().map(weight).sum::<u128>().max(1);
+    for usage in &mut accounts {
+        usage.stored_bytes =
+            u64::try_from(u128::from(disk_bytes) * weight(usage) / total).unwrap_or(u64::MAX);
+    }
+    accounts.sort_unstable_by(|left, right| left.account.cmp(&right.account));
+    Ok(accounts)
+}
+
+async fn stats_of_disk(reading: &mut Reading<'_>) -> Result<u64> {
+    let rows = reading.snapshot.query(&format!("SELECT {DISK_BYTES}"), &[]).await?;
+    Ok(rows.first().map_or(Ok(0), |row| get::<i64>(row, 0))?.unsigned_abs())
+}
+
+/// What the tables of the schema take, with their indexes.
+const DISK_BYTES: &str = "(SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r')";
+
 pub(crate) async fn stats(reading: &mut Reading<'_>) -> Result<StoreStats> {
-    let sql = "SELECT (SELECT count(*) FROM spans), (SELECT count(*) FROM traces), \
-         (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
-         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'), \
+    let sql = format!(
+        "SELECT (SELECT count(*) FROM spans), (SELECT count(*) FROM traces), {DISK_BYTES}, \
          raw_bytes, stored_bytes, dead_bytes FROM (SELECT coalesce(sum(raw_bytes), 0)::bigint AS raw_bytes, \
          coalesce(sum(octet_length(frame)), 0)::bigint AS stored_bytes, \
-         coalesce(sum(octet_length(frame) * dead_bytes / greatest(raw_bytes, 1)), 0)::bigint AS dead_bytes FROM blocks) b";
-    let rows = reading.snapshot.query(sql, &[]).await?;
+         coalesce(sum(octet_length(frame) * dead_bytes / greatest(raw_bytes, 1)), 0)::bigint AS dead_bytes FROM blocks) b"
+    );
+    let rows = reading.snapshot.query(&sql, &[]).await?;
     let row = rows.first().ok_or_else(|| EngineError::damaged("no figures"))?;
     let number = |at: usize| Ok::<_, EngineError>(get::<i64>(row, at)?.unsigned_abs());
     Ok(StoreStats {

@@ -68,7 +68,6 @@ pub(crate) struct StoredRow {
     pub(crate) id: SpanId,
     pub(crate) facts: Facts,
     pub(crate) place: Option<Place>,
-    pub(crate) payload_bytes: i32,
 }
 
 /// What a span contributes to the summary of its trace.
@@ -79,26 +78,37 @@ pub(crate) struct Facts {
     pub(crate) is_error: bool,
     pub(crate) has_parent: bool,
     pub(crate) usage: Option<Usage>,
+    pub(crate) payload_bytes: i64,
 }
 
-/// The tokens that a span reported.
+/// What a span reported to have used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) kind: UsageKind,
-    pub(crate) input: i64,
-    pub(crate) output: i64,
+    /// Tokens read and written, if either was reported.
+    pub(crate) tokens: Option<(i64, i64)>,
+    /// In units of 10⁻¹² dollars.
+    pub(crate) cost: Option<i64>,
+}
+
+fn tokens(input: Option<i64>, output: Option<i64>) -> Option<(i64, i64)> {
+    (input.is_some() || output.is_some()).then_some((input.unwrap_or(0), output.unwrap_or(0)))
 }
 
 impl Facts {
     pub(crate) fn of(span: &Span, facets: &Facets) -> Self {
-        let count = |tokens: Option<u64>| stored_count(tokens).unwrap_or(0);
-        let (input, output) = (count(facets.input_tokens), count(facets.output_tokens));
+        let usage = facets.usage_kind.map(|kind| Usage {
+            kind,
+            tokens: tokens(stored_count(facets.input_tokens), stored_count(facets.output_tokens)),
+            cost: stored_count(facets.cost_picodollars),
+        });
         Self {
             start: span.start_time,
             end: span.end_time,
             is_error: span.status == Some(Status::Error),
             has_parent: span.parent_id.is_some(),
-            usage: facets.usage_kind.map(|kind| Usage { kind, input, output }),
+            usage,
+            payload_bytes: i64::try_from(span.payload_bytes()).unwrap_or(i64::MAX),
         }
     }
 }
@@ -120,7 +130,7 @@ fn get_place(row: &Row, at: usize) -> Result<Option<Place>> {
 /// The columns that [`read_stored_row`] reads, in its order.
 pub(crate) const STORED_ROW: &str = "s.sequence, s.version, s.account_key, s.trace_id, s.id, s.start_micros, \
      s.start_nanos, s.end_micros, s.end_nanos, s.status, s.parent_id IS NOT NULL, s.usage_kind, s.input_tokens, \
-     s.output_tokens, s.block_key, s.block_offset, s.payload_bytes";
+     s.output_tokens, s.cost, s.payload_bytes, s.block_key, s.block_offset";
 
 pub(crate) fn read_stored_row(row: &Row) -> Result<StoredRow> {
     Ok(StoredRow {
@@ -130,17 +140,18 @@ pub(crate) fn read_stored_row(row: &Row) -> Result<StoredRow> {
         trace_id: TraceId::from(get_text(row, 3)?),
         id: SpanId::from(get_text(row, 4)?),
         facts: read_facts(row, 5)?,
-        place: get_place(row, 14)?,
-        payload_bytes: get(row, 16)?,
+        place: get_place(row, 16)?,
     })
 }
 
 /// Reads `start_micros, start_nanos, end_micros, end_nanos, status, has_parent, usage_kind, input_tokens,
-/// output_tokens` beginning at a column.
+/// output_tokens, cost, payload_bytes` beginning at a column.
 pub(crate) fn read_facts(row: &Row, at: usize) -> Result<Facts> {
-    let count = |at: usize| Ok::<_, EngineError>(get::<Option<i64>>(row, at)?.unwrap_or(0));
     let usage = match get_usage_kind(row, at + 6)? {
-        Some(kind) => Some(Usage { kind, input: count(at + 7)?, output: count(at + 8)? }),
+        Some(kind) => {
+            let tokens = tokens(get(row, at + 7)?, get(row, at + 8)?);
+            Some(Usage { kind, tokens, cost: get(row, at + 9)? })
+        }
         None => None,
     };
     Ok(Facts {
@@ -149,6 +160,7 @@ pub(crate) fn read_facts(row: &Row, at: usize) -> Result<Facts> {
         is_error: get_status(row, at + 4)? == Some(Status::Error),
         has_parent: get(row, at + 5)?,
         usage,
+        payload_bytes: get::<i32>(row, at + 10)?.into(),
     })
 }
 
@@ -156,7 +168,8 @@ pub(crate) fn read_facts(row: &Row, at: usize) -> Result<Facts> {
 pub(crate) const SPAN_ROW: &str = "s.sequence, s.version, s.account_key, s.id_hash, s.trace_id, s.id, s.parent_id, \
      s.name, s.start_micros, s.start_nanos, s.end_micros, s.end_nanos, s.status, s.span_type, s.task_id, s.group_id, \
      s.application_variant_id, s.application_interaction_id, s.obs_trace_id, s.obs_span_id, s.block_key, \
-     s.block_offset, s.input_tokens, s.output_tokens, s.usage_kind, s.agent_id, s.agent_name, s.acp_type";
+     s.block_offset, s.input_tokens, s.output_tokens, s.usage_kind, s.agent_id, s.agent_name, s.acp_type, \
+     s.cached_tokens, s.cost, s.model, s.error_type, s.error_message";
 
 /// A row on its way to becoming a span: the payloads are elsewhere.
 #[derive(Debug)]
@@ -199,6 +212,11 @@ pub(crate) fn read_span_row(row: &Row) -> Result<SpanRow> {
             agent_id: get_optional_text(row, 25)?,
             agent_name: get_optional_text(row, 26)?,
             acp_type: get_optional_text(row, 27)?,
+            cached_tokens: count(28)?,
+            cost_picodollars: count(29)?,
+            model: get_optional_text(row, 30)?,
+            error_type: get_optional_text(row, 31)?,
+            error_message: get_optional_text(row, 32)?,
         },
     })
 }

@@ -25,7 +25,8 @@ CREATE TABLE partitions (
 
 -- One row a trace, kept exact in the transaction that changes its spans. The head is the span that names the trace: the
 -- earliest one without a parent, else the earliest one. start_slot is the start in steps of 2^24 microseconds: traces
--- arrive inside out, so that the exact start changes often and is in no index, and an update stays in its page.
+-- arrive inside out, so that the exact start changes often and is in no index, and an update stays in its page. The
+-- newest start is that of the span that started last. Costs are in units of 10^-12 dollars.
 CREATE TABLE traces (
     trace_hash       bigint NOT NULL,
     start_slot       bigint NOT NULL,
@@ -34,19 +35,26 @@ CREATE TABLE traces (
     first_sequence   bigint NOT NULL,
     last_sequence    bigint NOT NULL,
     head_micros      bigint NOT NULL,
+    newest_micros    bigint NOT NULL,
+    payload_bytes    bigint NOT NULL,
     call_input       bigint NOT NULL,
     call_output      bigint NOT NULL,
+    call_cost        bigint NOT NULL,
     aggregate_input  bigint NOT NULL,
     aggregate_output bigint NOT NULL,
+    aggregate_cost   bigint NOT NULL,
     account_key      integer NOT NULL,
     span_count       integer NOT NULL,
     open_count       integer NOT NULL,
     error_count      integer NOT NULL,
     call_count       integer NOT NULL,
+    call_costs       integer NOT NULL,
     aggregate_count  integer NOT NULL,
+    aggregate_costs  integer NOT NULL,
     start_nanos      smallint NOT NULL,
     end_nanos        smallint,
     head_nanos       smallint NOT NULL,
+    newest_nanos     smallint NOT NULL,
     head_status      smallint,
     head_has_parent  boolean NOT NULL,
     trace_id         bytea NOT NULL,
@@ -70,6 +78,8 @@ CREATE TABLE spans (
     task_hash                  bigint,
     input_tokens               bigint,
     output_tokens              bigint,
+    cached_tokens              bigint,
+    cost                       bigint,
     account_key                integer NOT NULL,
     block_offset               integer,
     payload_bytes              integer NOT NULL,
@@ -91,6 +101,9 @@ CREATE TABLE spans (
     agent_id                   bytea,
     agent_name                 bytea,
     acp_type                   bytea,
+    model                      bytea,
+    error_type                 bytea,
+    error_message              bytea,
     PRIMARY KEY (sequence)
 ) PARTITION BY RANGE (sequence);
 CREATE INDEX spans_by_identity ON spans (trace_hash, id_hash);

@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
-    Changes, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
-    TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore,
+    StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -154,6 +154,18 @@ impl SpanStore for PostgresStore {
     ) -> Result<Changes, StoreError> {
         let mut reading = Reading::begin(&self.shared).await?;
         Ok(reads::changes(&mut reading, account, position, limit).await?)
+    }
+
+    async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError> {
+        if self.shared.is_closed() {
+            return Err(EngineError::Closed.into());
+        }
+        Ok(writer::delete(&self.shared, account, deletion).await?)
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError> {
+        let mut reading = Reading::begin(&self.shared).await?;
+        Ok(reads::accounts(&mut reading).await?)
     }
 
     async fn latest_position(&self) -> Result<u64, StoreError> {

@@ -1,6 +1,6 @@
 //! Traces as wholes: pages of summaries, and the structure of one.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Instant};
 
 use endspan_model::{AccountId, TraceId};
 use endspan_store::{
@@ -11,6 +11,7 @@ use crate::{
     connections::Parameter,
     error::Result,
     reads::{Reading, Scope, trace_rows},
+    row::{SPAN_ROW, get},
     writer::{SLOT_SHIFT, Summary, TRACE_ROW, read_trace_row},
 };
 
@@ -23,82 +24,136 @@ pub(crate) async fn list_traces(
     query: &TraceQuery,
 ) -> Result<TracePage> {
     let after = query.after.as_deref().map(TraceCursor::decode).transpose()?;
-    let limit = query.limit as usize;
     let scope = reading.scope(account).await?;
-    if limit == 0 || scope == Scope::Nobody {
-        return Ok(TracePage::default());
+    let mut page = TracePage::default();
+    if scope == Scope::Nobody {
+        return Ok(page);
     }
-    let begin = after.as_ref().map(|after| after.start_time).or(query.filter.start_before);
+    let limit = query.limit as usize;
+    declare(reading, &scope, query, after.as_ref()).await?;
+    let count = (limit + 1).min(BATCH);
+    loop {
+        let rows = reading.snapshot.fetch(count).await?;
+        let is_last = rows.len() < count;
+        for row in &rows {
+            let trace = read_trace_row(row)?;
+            let may_pass: bool = get(row, PASSES_AT)?;
+            let hash = trace.hash;
+            let account = reading.account(trace.account_key).await?;
+            let Some(summary) = summary_of(account, trace.trace_id, trace.summary) else { continue };
+            if after.as_ref().is_some_and(|after| !is_behind(&summary, after)) {
+                continue;
+            }
+            let passes = may_pass
+                && query.filter.matches(&summary)
+                && holds_text(reading, hash, trace.account_key, &summary, &query.filter).await?;
+            if passes && page.traces.len() == limit {
+                page.next = page.traces.last().map(|last| TraceCursor::of(last).encode());
+                return Ok(page);
+            }
+            let is_late = query.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let examined = is_late.then(|| TraceCursor::of(&summary).encode());
+            page.traces.extend(passes.then_some(summary));
+            if is_late {
+                (page.next, page.is_partial) = (examined, true);
+                return Ok(page);
+            }
+        }
+        if is_last {
+            return Ok(page);
+        }
+    }
+}
+
+/// Where a row says whether its trace passes as far as Postgres can tell.
+const PASSES_AT: usize = 32;
+
+/// Opens a cursor over the traces in the order of the list, beginning about where the page does.
+async fn declare(
+    reading: &mut Reading<'_>,
+    scope: &Scope,
+    query: &TraceQuery,
+    after: Option<&TraceCursor>,
+) -> Result<()> {
+    let begin = after.map(|after| after.start_time).or(query.filter.start_before);
     let begin_slot = begin.map_or(i64::MAX, |begin| begin.unix_micros() >> SLOT_SHIFT);
     let begin_micros = begin.map_or(i64::MAX, |begin| begin.unix_micros());
     let begin_nanos = begin.map_or(0, |begin| begin.subsec_nanos_below_micro()) as i16;
-    let begin_id = after.as_ref().map_or("", |after| after.trace_id.as_str()).as_bytes();
+    let begin_id = after.map_or("", |after| after.trace_id.as_str()).as_bytes();
     let end_slot = query.filter.start_from.map_or(i64::MIN, |from| from.unix_micros() >> SLOT_SHIFT);
-    let conditions = format!(
+    // With a deadline Postgres shows what it passes over, too, so that the place is known when time is up.
+    let (passes, narrowed) = match query.deadline {
+        Some(_) => (conditions(&query.filter), String::new()),
+        None => (String::new(), conditions(&query.filter)),
+    };
+    let place = format!(
         "t.start_slot <= $1 AND t.start_slot >= $5 AND (t.start_micros < $2 OR (t.start_micros = $2 AND \
          (t.start_nanos < $3 OR (t.start_nanos = $3 AND t.trace_id >= $4)))) \
-         AND ($6::bytea IS NULL OR t.agent_name = $6){}",
-        conditions(&query.filter)
+         AND ($6::bytea IS NULL OR t.agent_name = $6){narrowed}"
     );
     let source = match scope.merged() {
         Some(accounts) => {
             let each: Vec<String> = accounts
                 .iter()
-                .map(|key| format!("SELECT * FROM traces t WHERE t.account_key = {key} AND {conditions}"))
+                .map(|key| format!("SELECT * FROM traces t WHERE t.account_key = {key} AND {place}"))
                 .collect();
             format!("({})", each.join(" UNION ALL "))
         }
-        None => format!("(SELECT * FROM traces t WHERE {conditions})"),
+        None => format!("(SELECT * FROM traces t WHERE {place})"),
     };
     let sql = format!(
-        "SELECT {TRACE_ROW} FROM {source} t ORDER BY t.start_slot DESC, t.start_micros DESC, t.start_nanos DESC, \
-         t.trace_id{}",
+        "SELECT {TRACE_ROW}, coalesce((true{passes}), false) FROM {source} t \
+         ORDER BY t.start_slot DESC, t.start_micros DESC, t.start_nanos DESC, t.trace_id{}",
         scope.order("t", "ASC")
     );
     let agent = query.filter.agent.as_ref().map(String::as_bytes);
     let parameters: [Parameter<'_>; 6] =
         [&begin_slot, &begin_micros, &begin_nanos, &begin_id, &end_slot, &agent];
+    reading.snapshot.declare(&sql, &parameters).await
+}
 
-    let mut traces: Vec<TraceSummary> = Vec::new();
-    reading.snapshot.declare(&sql, &parameters).await?;
+fn is_behind(summary: &TraceSummary, after: &TraceCursor) -> bool {
+    after
+        .start_time
+        .cmp(&summary.start_time)
+        .then_with(|| summary.trace_id.cmp(&after.trace_id))
+        .then_with(|| summary.account.cmp(&after.account))
+        .is_gt()
+}
+
+/// Returns whether a span of the trace holds the text of the filter.
+async fn holds_text(
+    reading: &mut Reading<'_>,
+    hash: i64,
+    account_key: i32,
+    trace: &TraceSummary,
+    filter: &TraceFilter,
+) -> Result<bool> {
+    if filter.text.is_empty() || filter.text.names_trace(&trace.trace_id) {
+        return Ok(true);
+    }
+    let sql = format!(
+        "SELECT {SPAN_ROW} FROM spans s WHERE s.trace_hash = $1 AND s.account_key = $2 AND s.trace_id = $3 \
+         ORDER BY s.block_key, s.block_offset"
+    );
+    let trace_id = trace.trace_id.as_str().as_bytes();
+    let mut rows = reading.rows(&sql, &[&hash, &account_key, &trace_id]).await?.into_iter();
     loop {
-        let rows = reading.snapshot.fetch((limit + 1).min(BATCH)).await?;
-        let is_last = rows.len() < (limit + 1).min(BATCH);
-        for row in &rows {
-            let trace = read_trace_row(row)?;
-            let account = reading.account(trace.account_key).await?;
-            let Some(summary) = summary_of(account, trace.trace_id, trace.summary) else { continue };
-            let is_ahead = after.as_ref().is_none_or(|after| {
-                let key = |start, trace_id: &TraceId, account: &AccountId| {
-                    (std::cmp::Reverse(start), trace_id.clone(), account.clone())
-                };
-                key(summary.start_time, &summary.trace_id, &summary.account)
-                    > key(after.start_time, &after.trace_id, &after.account)
-            });
-            if is_ahead && query.filter.matches(&summary) {
-                traces.push(summary);
-            }
+        let batch: Vec<_> = rows.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return Ok(false);
         }
-        if traces.len() > limit || is_last {
-            break;
+        if reading.complete(batch, true).await?.iter().any(|stored| filter.text.matches(&stored.span)) {
+            return Ok(true);
         }
     }
-    let more = traces.len() > limit;
-    traces.truncate(limit);
-    let next = traces.last().filter(|_| more).map(|last| {
-        let (start_time, trace_id, account) = (last.start_time, last.trace_id.clone(), last.account.clone());
-        TraceCursor { start_time, trace_id, account }.encode()
-    });
-    Ok(TracePage { traces, next })
 }
 
 fn summary_of(account: AccountId, trace_id: TraceId, summary: Summary) -> Option<TraceSummary> {
     let head = summary.head?;
-    let tokens = match (summary.calls.count, summary.aggregates.count) {
-        (0, 0) => None,
-        (0, _) => Some(summary.aggregates),
-        _ => Some(summary.calls),
-    };
+    let (calls, aggregates) = (summary.calls, summary.aggregates);
+    let tokens = [calls, aggregates].into_iter().find(|used| used.count > 0);
+    let cost = [calls, aggregates].into_iter().find(|used| used.costs > 0);
     Some(TraceSummary {
         account,
         trace_id,
@@ -110,8 +165,9 @@ fn summary_of(account: AccountId, trace_id: TraceId, summary: Summary) -> Option
         error_count: u64::from(summary.error_count.unsigned_abs()),
         status: head.label.status.filter(|_| !head.has_parent),
         agent_name: head.label.agent_name,
-        input_tokens: tokens.map(|tokens| tokens.input.unsigned_abs()),
-        output_tokens: tokens.map(|tokens| tokens.output.unsigned_abs()),
+        input_tokens: tokens.map(|used| used.input.unsigned_abs()),
+        output_tokens: tokens.map(|used| used.output.unsigned_abs()),
+        cost_picodollars: cost.map(|used| used.cost.unsigned_abs()),
     })
 }
 

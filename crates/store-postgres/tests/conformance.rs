@@ -55,6 +55,9 @@ impl Subject for Postgres {
     }
 }
 
+/// Each asks a thousand questions of a server across a socket.
+const CASES: u32 = 6;
+
 fn run(future: TestFuture<'_>) {
     support::runtime().block_on(future);
 }
@@ -66,7 +69,7 @@ mod with_defaults {
         Postgres::with(|_| {}, false)
     }
 
-    endspan_store::conformance_suite!(new, run);
+    endspan_store::conformance_suite!(new, run, CASES);
 }
 
 mod with_tiny_groups_and_many_partitions {
@@ -83,5 +86,5 @@ mod with_tiny_groups_and_many_partitions {
         subject
     }
 
-    endspan_store::conformance_suite!(new, run);
+    endspan_store::conformance_suite!(new, run, CASES);
 }

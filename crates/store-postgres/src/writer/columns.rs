@@ -74,6 +74,8 @@ columns! {
     task_hash: "bigint" as Option<i64>,
     input_tokens: "bigint" as Option<i64>,
     output_tokens: "bigint" as Option<i64>,
+    cached_tokens: "bigint" as Option<i64>,
+    cost: "bigint" as Option<i64>,
     account_key: "integer" as i32,
     block_offset: "integer" as Option<i32>,
     payload_bytes: "integer" as i32,
@@ -95,6 +97,9 @@ columns! {
     agent_id: "bytea" as Option<Vec<u8>>,
     agent_name: "bytea" as Option<Vec<u8>>,
     acp_type: "bytea" as Option<Vec<u8>>,
+    model: "bytea" as Option<Vec<u8>>,
+    error_type: "bytea" as Option<Vec<u8>>,
+    error_message: "bytea" as Option<Vec<u8>>,
 }
 
 /// The nanoseconds below a microsecond, 0 to 999.
@@ -141,6 +146,8 @@ impl<'a> SpanColumns<'a> {
         self.task_hash.push(span.task_id.as_ref().map(|task_id| keyed.hash(task_id)));
         self.input_tokens.push(stored_count(facets.input_tokens));
         self.output_tokens.push(stored_count(facets.output_tokens));
+        self.cached_tokens.push(stored_count(facets.cached_tokens));
+        self.cost.push(stored_count(facets.cost_picodollars));
         self.payload_bytes.push(i32::try_from(span.payload_bytes()).unwrap_or(i32::MAX));
         self.status.push(span.status.map(|status| i16::from(status.code())));
         self.span_type.push(span.span_type.map(|span_type| i16::from(span_type.code())));
@@ -158,6 +165,9 @@ impl<'a> SpanColumns<'a> {
         self.agent_id.push(owned(facets.agent_id.as_ref()));
         self.agent_name.push(owned(facets.agent_name.as_ref()));
         self.acp_type.push(owned(facets.acp_type.as_ref()));
+        self.model.push(owned(facets.model.as_ref()));
+        self.error_type.push(owned(facets.error_type.as_ref()));
+        self.error_message.push(owned(facets.error_message.as_ref()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -175,19 +185,26 @@ columns! {
     first_sequence: "bigint" as i64,
     last_sequence: "bigint" as i64,
     head_micros: "bigint" as i64,
+    newest_micros: "bigint" as i64,
+    payload_bytes: "bigint" as i64,
     call_input: "bigint" as i64,
     call_output: "bigint" as i64,
+    call_cost: "bigint" as i64,
     aggregate_input: "bigint" as i64,
     aggregate_output: "bigint" as i64,
+    aggregate_cost: "bigint" as i64,
     account_key: "integer" as i32,
     span_count: "integer" as i32,
     open_count: "integer" as i32,
     error_count: "integer" as i32,
     call_count: "integer" as i32,
+    call_costs: "integer" as i32,
     aggregate_count: "integer" as i32,
+    aggregate_costs: "integer" as i32,
     start_nanos: "smallint" as i16,
     end_nanos: "smallint" as Option<i16>,
     head_nanos: "smallint" as i16,
+    newest_nanos: "smallint" as i16,
     head_status: "smallint" as Option<i16>,
     head_has_parent: "boolean" as bool,
     trace_id: "bytea" as &'a [u8],
@@ -214,12 +231,19 @@ impl<'a> TraceColumns<'a> {
         self.last_sequence.push(trace.sequences.1);
         self.head_micros.push(head.start.unix_micros());
         self.head_nanos.push(below(head.start));
+        self.newest_micros.push(summary.newest.unix_micros());
+        self.newest_nanos.push(below(summary.newest));
+        self.payload_bytes.push(summary.payload_bytes);
         self.call_input.push(summary.calls.input);
         self.call_output.push(summary.calls.output);
         self.call_count.push(summary.calls.count);
+        self.call_cost.push(summary.calls.cost);
+        self.call_costs.push(summary.calls.costs);
         self.aggregate_input.push(summary.aggregates.input);
         self.aggregate_output.push(summary.aggregates.output);
         self.aggregate_count.push(summary.aggregates.count);
+        self.aggregate_cost.push(summary.aggregates.cost);
+        self.aggregate_costs.push(summary.aggregates.costs);
         self.account_key.push(trace.account_key);
         self.span_count.push(summary.span_count);
         self.open_count.push(summary.open_count);

@@ -14,7 +14,7 @@ use super::{
     columns::{RowKey, SpanColumns, TraceColumns},
     group::{Entry, Group, State, Written},
     plan::{Encoder, Plan, PlannedPlace},
-    traces::{Label, SUMMED_ROW, TraceTable, sum_up},
+    traces::{Label, SUMMED_ROW, Summary, Trace, TraceTable, sum_up},
 };
 use crate::{
     block::Block,
@@ -230,19 +230,28 @@ impl<'g> Layout<'g, '_> {
 
 /// Adds traces up that lost a bound or their head.
 async fn sum_up_again(client: &Object, traces: &mut TraceTable) -> Result<()> {
+    for trace in traces.dirty().filter(|trace| trace.must_sum_up) {
+        trace.summary = summary_of_spans(client, trace).await?;
+        trace.must_sum_up = false;
+    }
+    Ok(())
+}
+
+/// Adds the spans of a trace up.
+pub(crate) async fn summary_of_spans(client: &Object, trace: &Trace) -> Result<Summary> {
     let statement = client
         .prepare_cached(&format!(
             "SELECT {SUMMED_ROW} FROM spans s WHERE s.trace_hash = $1 AND s.account_key = $2 AND s.trace_id = $3"
         ))
         .await?;
-    for trace in traces.dirty().filter(|trace| trace.must_sum_up) {
-        let trace_id = trace.trace_id.as_str().as_bytes();
-        let rows = client.query(&statement, &[&trace.hash, &trace.account_key, &trace_id]).await?;
-        trace.summary = sum_up(&rows)?;
-        trace.must_sum_up = false;
-    }
-    Ok(())
+    let trace_id = trace.trace_id.as_str().as_bytes();
+    sum_up(&client.query(&statement, &[&trace.hash, &trace.account_key, &trace_id]).await?)
 }
+
+/// Joins rows `s` of spans or traces with the traces `u`.
+pub(crate) const SAME_TRACE: &str =
+    "s.trace_hash = u.trace_hash AND s.account_key = u.account_key AND s.trace_id = u.trace_id";
+
 fn written<'g, 'r>(entry: &'g Entry<'r>) -> Option<&'g Written<'r>> {
     match &entry.state {
         State::Written(written) => Some(written),
@@ -300,7 +309,7 @@ impl Deaths {
             if let Some(place) = row.place {
                 let (spans, bytes) = blocks.entry(place.block_key).or_default();
                 *spans += 1;
-                *bytes += i64::from(row.payload_bytes);
+                *bytes += row.facts.payload_bytes;
             }
         }
         for (block_key, (spans, bytes)) in blocks {
@@ -362,18 +371,16 @@ impl<'a> TraceChanges<'a> {
     }
 
     async fn add_to<'w>(&'w self, client: &Object, work: &mut Work<'w>) -> Result<()> {
-        const SAME: &str =
-            "s.trace_hash = u.trace_hash AND s.account_key = u.account_key AND s.trace_id = u.trace_id";
         if !self.new.is_empty() {
             work.add(client, &TraceColumns::insert("traces"), self.new.parameters()).await?;
         }
         if !self.changed.is_empty() {
-            work.add(client, &TraceColumns::update("traces", SAME), self.changed.parameters()).await?;
+            work.add(client, &TraceColumns::update("traces", SAME_TRACE), self.changed.parameters()).await?;
         }
         if !self.gone_hashes.is_empty() {
             let delete = format!(
                 "DELETE FROM traces s USING unnest($1::bigint[], $2::integer[], $3::bytea[]) \
-                 AS u (trace_hash, account_key, trace_id) WHERE {SAME}"
+                 AS u (trace_hash, account_key, trace_id) WHERE {SAME_TRACE}"
             );
             let parameters: Vec<Parameter<'w>> = vec![&self.gone_hashes, &self.gone_accounts, &self.gone_ids];
             work.add(client, &delete, parameters).await?;

@@ -41,7 +41,7 @@ pub(crate) enum State<'r> {
     /// The span is as its row says.
     Stored,
     /// The span was written by this group.
-    Written(Written<'r>),
+    Written(Box<Written<'r>>),
 }
 
 /// A span that the group writes.
@@ -218,7 +218,7 @@ impl<'r> Group<'r> {
     /// Writes a span into its entry.
     fn put(&mut self, index: EntryIndex, span: Cow<'r, Span>, operation: Option<OperationIndex>) {
         self.version += 1;
-        let state = State::Written(Written { span, version: self.version, operation });
+        let state = State::Written(Box::new(Written { span, version: self.version, operation }));
         if let Some(entry) = self.entries.get_mut(index) {
             let state = std::mem::replace(&mut entry.state, state);
             self.journal.push(Undo { entry: index, row: entry.row.clone(), state });

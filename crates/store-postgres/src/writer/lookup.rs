@@ -37,8 +37,8 @@ pub(crate) struct Found {
     pub(crate) traces: TraceTable,
 }
 
-const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
-const LATEST: &str = "SELECT greatest((SELECT max(sequence) FROM spans), (SELECT max(version) FROM rewrites), \
+pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
+pub(crate) const LATEST: &str = "SELECT greatest((SELECT max(sequence) FROM spans), (SELECT max(version) FROM rewrites), \
      (SELECT number FROM meta WHERE name = 'position_floor'), 0), \
      (SELECT number FROM partitions WHERE begins_at <= now() ORDER BY number DESC LIMIT 1)";
 

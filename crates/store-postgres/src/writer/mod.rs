@@ -6,6 +6,7 @@
 
 mod columns;
 mod commit;
+mod delete;
 mod group;
 mod lookup;
 mod plan;
@@ -17,6 +18,7 @@ use deadpool_postgres::Object;
 use endspan_store::{Outcome, StoreError, WriteRequest, WriteResponse};
 
 pub(crate) use self::columns::SLOT_SHIFT;
+pub(crate) use self::delete::delete;
 pub(crate) use self::traces::{Summary, TRACE_ROW, read_trace_row};
 use self::{
     commit::{Commit, Mark, is_durable},

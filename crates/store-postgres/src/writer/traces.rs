@@ -36,30 +36,42 @@ pub(crate) struct Trace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) start: Timestamp,
+    /// The start of the span that started last.
+    pub(crate) newest: Timestamp,
+    pub(crate) payload_bytes: i64,
     pub(crate) end: Option<Timestamp>,
     pub(crate) span_count: i32,
     pub(crate) open_count: i32,
     pub(crate) error_count: i32,
     pub(crate) head: Option<Head>,
-    pub(crate) calls: Tokens,
-    pub(crate) aggregates: Tokens,
+    pub(crate) calls: Used,
+    pub(crate) aggregates: Used,
 }
 
-/// The tokens of spans of one kind, added up. A count is small enough ([`Facets`](endspan_model::Facets)) that no trace
+/// What spans of one kind used, added up. A number is small enough ([`Facets`](endspan_model::Facets)) that no trace
 /// overflows the sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tokens {
-    /// Spans that reported any.
+pub(crate) struct Used {
+    /// Spans that reported tokens.
     pub(crate) count: i32,
     pub(crate) input: i64,
     pub(crate) output: i64,
+    /// Spans that reported a cost.
+    pub(crate) costs: i32,
+    pub(crate) cost: i64,
 }
 
-impl Tokens {
+impl Used {
     fn change(&mut self, usage: Usage, sign: i32) {
-        self.count += sign;
-        self.input = self.input.saturating_add(i64::from(sign) * usage.input);
-        self.output = self.output.saturating_add(i64::from(sign) * usage.output);
+        if let Some((input, output)) = usage.tokens {
+            self.count += sign;
+            self.input = self.input.saturating_add(i64::from(sign) * input);
+            self.output = self.output.saturating_add(i64::from(sign) * output);
+        }
+        if let Some(cost) = usage.cost {
+            self.costs += sign;
+            self.cost = self.cost.saturating_add(i64::from(sign) * cost);
+        }
     }
 }
 
@@ -84,13 +96,15 @@ impl Default for Summary {
     fn default() -> Self {
         Self {
             start: Timestamp::MAX,
+            newest: Timestamp::MIN,
+            payload_bytes: 0,
             end: None,
             span_count: 0,
             open_count: 0,
             error_count: 0,
             head: None,
-            calls: Tokens::default(),
-            aggregates: Tokens::default(),
+            calls: Used::default(),
+            aggregates: Used::default(),
         }
     }
 }
@@ -98,11 +112,13 @@ impl Default for Summary {
 impl Summary {
     pub(crate) fn add(&mut self, facts: &Facts, id: &SpanId, label: impl FnOnce() -> Label) {
         self.start = self.start.min(facts.start);
+        self.newest = self.newest.max(facts.start);
+        self.payload_bytes += facts.payload_bytes;
         self.end = self.end.max(facts.end);
         self.span_count += 1;
         self.open_count += i32::from(facts.end.is_none());
         self.error_count += i32::from(facts.is_error);
-        self.change_tokens(facts, 1);
+        self.change_usage(facts, 1);
         let leads = self.head.as_ref().is_none_or(|head| {
             head.label.id == *id
                 || (facts.has_parent, facts.start, id) < (head.has_parent, head.start, &head.label.id)
@@ -112,7 +128,7 @@ impl Summary {
         }
     }
 
-    fn change_tokens(&mut self, facts: &Facts, sign: i32) {
+    fn change_usage(&mut self, facts: &Facts, sign: i32) {
         match facts.usage {
             Some(usage) if usage.kind == UsageKind::Call => self.calls.change(usage, sign),
             Some(usage) => self.aggregates.change(usage, sign),
@@ -124,38 +140,48 @@ impl Summary {
     /// a bound or the head may be lost, so that the trace must be added up again.
     fn remove(&mut self, facts: &Facts, id: &SpanId, successor: Option<&Facts>) -> bool {
         self.span_count -= 1;
+        self.payload_bytes -= facts.payload_bytes;
         self.open_count -= i32::from(facts.end.is_none());
         self.error_count -= i32::from(facts.is_error);
-        self.change_tokens(facts, -1);
+        self.change_usage(facts, -1);
         let loses_start = facts.start == self.start && successor.is_none_or(|next| next.start > facts.start);
+        let loses_newest =
+            facts.start == self.newest && successor.is_none_or(|next| next.start < facts.start);
         let loses_end =
             facts.end.is_some() && facts.end == self.end && successor.is_none_or(|next| next.end < facts.end);
         let is_head = self.head.as_ref().is_some_and(|head| head.label.id == *id);
         let loses_head = is_head
             && successor.is_none_or(|next| (next.has_parent, next.start) > (facts.has_parent, facts.start));
-        loses_start || loses_end || loses_head
+        loses_start || loses_newest || loses_end || loses_head
     }
 }
 
 /// The columns that [`read_trace_row`] reads, in its order.
 pub(crate) const TRACE_ROW: &str = "account_key, trace_id, trace_hash, first_sequence, last_sequence, start_micros, \
      start_nanos, end_micros, end_nanos, span_count, open_count, error_count, call_count, call_input, call_output, \
-     aggregate_count, aggregate_input, aggregate_output, head_micros, head_nanos, head_has_parent, head_id, head_name, \
-     head_status, agent_name";
+     call_costs, call_cost, aggregate_count, aggregate_input, aggregate_output, aggregate_costs, aggregate_cost, \
+     head_micros, head_nanos, head_has_parent, head_id, head_name, head_status, agent_name, newest_micros, \
+     newest_nanos, payload_bytes";
 
 /// Reads a row of `traces`.
 pub(crate) fn read_trace_row(row: &Row) -> Result<Trace> {
-    let tokens = |at: usize| -> Result<Tokens> {
-        Ok(Tokens { count: get(row, at)?, input: get(row, at + 1)?, output: get(row, at + 2)? })
+    let used = |at: usize| -> Result<Used> {
+        Ok(Used {
+            count: get(row, at)?,
+            input: get(row, at + 1)?,
+            output: get(row, at + 2)?,
+            costs: get(row, at + 3)?,
+            cost: get(row, at + 4)?,
+        })
     };
     let head = Head {
-        start: get_time(row, 18, 19)?,
-        has_parent: get(row, 20)?,
+        start: get_time(row, 22, 23)?,
+        has_parent: get(row, 24)?,
         label: Label {
-            id: SpanId::from(get_text(row, 21)?),
-            name: get_text(row, 22)?,
-            status: get_status(row, 23)?,
-            agent_name: get_optional_text(row, 24)?,
+            id: SpanId::from(get_text(row, 25)?),
+            name: get_text(row, 26)?,
+            status: get_status(row, 27)?,
+            agent_name: get_optional_text(row, 28)?,
         },
     };
     Ok(Trace {
@@ -170,8 +196,10 @@ pub(crate) fn read_trace_row(row: &Row) -> Result<Trace> {
             span_count: get(row, 9)?,
             open_count: get(row, 10)?,
             error_count: get(row, 11)?,
-            calls: tokens(12)?,
-            aggregates: tokens(15)?,
+            calls: used(12)?,
+            aggregates: used(17)?,
+            newest: get_time(row, 29, 30)?,
+            payload_bytes: get(row, 31)?,
             head: Some(head),
         },
         is_dirty: false,
@@ -181,7 +209,8 @@ pub(crate) fn read_trace_row(row: &Row) -> Result<Trace> {
 
 /// The columns that [`sum_up`] reads, in its order.
 pub(crate) const SUMMED_ROW: &str = "s.start_micros, s.start_nanos, s.end_micros, s.end_nanos, s.status, \
-     s.parent_id IS NOT NULL, s.usage_kind, s.input_tokens, s.output_tokens, s.id, s.name, s.agent_name";
+     s.parent_id IS NOT NULL, s.usage_kind, s.input_tokens, s.output_tokens, s.cost, s.payload_bytes, \
+     s.id, s.name, s.agent_name";
 
 /// Adds all rows of a trace up.
 pub(crate) fn sum_up(rows: &[Row]) -> Result<Summary> {
@@ -189,10 +218,10 @@ pub(crate) fn sum_up(rows: &[Row]) -> Result<Summary> {
     for row in rows {
         let facts = read_facts(row, 0)?;
         let label = Label {
-            id: SpanId::from(get_text(row, 9)?),
-            name: get_text(row, 10)?,
+            id: SpanId::from(get_text(row, 11)?),
+            name: get_text(row, 12)?,
             status: get_status(row, 4)?,
-            agent_name: get_optional_text(row, 11)?,
+            agent_name: get_optional_text(row, 13)?,
         };
         summary.add(&facts, &label.id.clone(), || label);
     }

@@ -1,7 +1,7 @@
 //! Random writes and every query, against the model and the engine side by side: identical answers, orders,
 //! pages and rejections.
 //!
-//! The number of runs is `PROPTEST_CASES` (default 64). A failing run is shrunk and printed.
+//! The number of runs is `PROPTEST_CASES`, by default what the engine asks for (64). A failing run is shrunk and printed.
 
 use endspan_model::{AccountId, Facets, Payload, Span, SpanId, SpanType, Status, Timestamp, TraceId};
 use proptest::{
@@ -177,8 +177,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Runs the comparison. [`conformance_suite!`](crate::conformance_suite) calls it.
-pub fn run(new: impl Fn() -> Box<dyn Subject>, run: &dyn Fn(TestFuture<'_>)) {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
+pub fn run(default_cases: u32, new: impl Fn() -> Box<dyn Subject>, run: &dyn Fn(TestFuture<'_>)) {
+    let cases =
+        std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default_cases);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let outcome = TestRunner::new(config).run(&vec(step(), 1..16), |steps| {
         let mut result = Ok(());

@@ -53,13 +53,17 @@ pub trait Subject: Send {
 /// Makes one `#[test]` per behaviour of the contract.
 ///
 /// The first argument makes a fresh [`Subject`] with an empty store. The second, optional one runs a boxed
-/// future to its end; the default parks the thread, which suits engines that need no runtime of their own.
+/// future to its end; the default parks the thread, which suits engines that need no runtime of their own. The third,
+/// optional one says how many runs the comparison with the model makes unless `PROPTEST_CASES` says otherwise.
 #[macro_export]
 macro_rules! conformance_suite {
     ($new:expr) => {
         $crate::conformance_suite!($new, $crate::conformance::block_on);
     };
     ($new:expr, $run:expr) => {
+        $crate::conformance_suite!($new, $run, 64);
+    };
+    ($new:expr, $run:expr, $cases:expr) => {
         $crate::conformance_tests! {
             $new, $run;
             writes: [
@@ -193,7 +197,7 @@ macro_rules! conformance_suite {
 
         #[test]
         fn conformance_differential() {
-            $crate::conformance::differential::run(|| Box::new($new()), &|future| $run(future));
+            $crate::conformance::differential::run($cases, || Box::new($new()), &|future| $run(future));
         }
     };
 }
