@@ -1,6 +1,8 @@
 //! The command line: what can be asked for, and nothing of how it is done.
 
 mod keys;
+mod reading;
+mod transfer;
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use keys::{
     CreateKeyArguments, KeyFileArguments, KeyRole, KeysCommand, ListKeysArguments, RevokeKeyArguments,
 };
+pub(crate) use reading::{LsArguments, SearchArguments, ShowArguments, TailArguments};
+pub(crate) use transfer::{ExportArguments, ImportArguments, RedactArguments, RedactionArguments};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -50,8 +54,16 @@ pub(crate) enum Command {
     Ls(LsArguments),
     /// Shows one trace as a tree
     Show(ShowArguments),
+    /// Finds spans by what they are and what they say
+    Search(Box<SearchArguments>),
     /// Shows spans as they arrive
     Tail(TailArguments),
+    /// Writes spans to a file, one JSON object a line
+    Export(ExportArguments),
+    /// Stores the spans of a file that `endspan export` wrote
+    Import(ImportArguments),
+    /// Shows what would be taken out of a text before it is stored
+    Redact(RedactArguments),
     /// Creates, lists and revokes the API keys of a server
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -87,6 +99,8 @@ pub(crate) struct ServeArguments {
     /// Private key of the certificate, PEM
     #[arg(long, env = "ENDSPAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) redaction: RedactionArguments,
     /// Listen beyond this machine without keys: everyone who reaches the port can read and write all spans
     #[arg(long, alias = "allow-remote")]
     pub(crate) insecure_no_keys: bool,
@@ -133,42 +147,6 @@ pub(crate) struct ServerArguments {
     /// Print JSON for machines
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LsArguments {
-    /// How many traces at most
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "N", conflicts_with = "all")]
-    pub(crate) limit: u32,
-    /// List every trace
-    #[arg(long)]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) server: ServerArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowArguments {
-    /// The trace's id, or the beginning of the id of one of the latest traces
-    #[arg(value_name = "TRACE")]
-    pub(crate) trace_id: String,
-    /// Print input, output and metadata below each span
-    #[arg(long)]
-    pub(crate) payloads: bool,
-    #[command(flatten)]
-    pub(crate) server: ServerArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TailArguments {
-    /// Only spans of this trace
-    #[arg(long, value_name = "ID")]
-    pub(crate) trace: Option<String>,
-    /// Stop after this many spans
-    #[arg(long, short = 'n', value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    #[command(flatten)]
-    pub(crate) server: ServerArguments,
 }
 
 /// Parses `ADDR:PORT`, `HOST:PORT`, `:PORT` or `PORT`.

@@ -5,11 +5,11 @@ mod types;
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 pub(crate) use sse::{Event, EventParser};
-pub(crate) use types::{TraceDetail, TracePage, TraceSpan, TraceSummary};
+pub(crate) use types::{Imported, SpanPage, TraceDetail, TracePage, TraceSpan, TraceSummary};
 
 use self::types::Stats;
 use crate::args::ServerArguments;
@@ -59,8 +59,14 @@ impl Client {
     }
 
     /// Returns a page of traces, newest first.
-    pub(crate) async fn list_traces(&self, limit: u32, after: Option<&str>) -> Result<TracePage, CliError> {
-        let mut query = vec![("limit", limit.to_string())];
+    pub(crate) async fn list_traces(
+        &self,
+        limit: u32,
+        after: Option<&str>,
+        filters: &[(&'static str, String)],
+    ) -> Result<TracePage, CliError> {
+        let mut query = filters.to_vec();
+        query.push(("limit", limit.to_string()));
         if let Some(after) = after {
             query.push(("after", after.to_owned()));
         }
@@ -82,7 +88,7 @@ impl Client {
 
     /// Returns the ids of the latest traces, newest first.
     pub(crate) async fn recent_trace_ids(&self) -> Result<Vec<String>, CliError> {
-        let page = self.list_traces(RECENT_TRACES, None).await?;
+        let page = self.list_traces(RECENT_TRACES, None, &[]).await?;
         page.traces.iter().map(|trace| Ok(self.parse::<TraceSummary>(trace.get())?.trace_id)).collect()
     }
 
@@ -99,6 +105,32 @@ impl Client {
     pub(crate) async fn ingested_spans(&self) -> Result<u64, CliError> {
         let stats: Stats = self.read(&["stats"], &[]).await?;
         Ok(stats.ingest.iter().map(|protocol| protocol.stored).sum())
+    }
+
+    /// Returns a page of a search.
+    pub(crate) async fn search_spans(
+        &self,
+        query: &[(&'static str, String)],
+        body: &str,
+    ) -> Result<SpanPage, CliError> {
+        let url = self.url(&["v5", "spans", "search"]);
+        let request = self.http.post(url).query(query).header("content-type", "application/json");
+        let body = self.body(self.send(request.body(body.to_owned())).await?).await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(&error))
+    }
+
+    /// Begins an export.
+    pub(crate) async fn export(&self, trace_id: Option<&str>) -> Result<Response, CliError> {
+        let query: Vec<_> = trace_id.map(|id| ("trace_id", id.to_owned())).into_iter().collect();
+        self.get(&["export"], &query, None).await
+    }
+
+    /// Stores lines of an export.
+    pub(crate) async fn import(&self, lines: Vec<u8>) -> Result<Imported, CliError> {
+        let request = self.http.post(self.url(&["api", "import"]));
+        let request = request.header("content-type", "application/x-ndjson").body(lines);
+        let body = self.body(self.send(request).await?).await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(&error))
     }
 
     /// Opens the live tail, after an event that was seen already.
@@ -143,19 +175,28 @@ impl Client {
         query: &[(&str, String)],
         last_event: Option<&str>,
     ) -> Result<Response, CliError> {
+        let path: Vec<&str> = std::iter::once("api").chain(path.iter().copied()).collect();
+        let mut request = self.http.get(self.url(&path)).query(query);
+        if let Some(id) = last_event {
+            request = request.header("last-event-id", id);
+        }
+        self.send(request).await
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("api").extend(path);
+            segments.pop_if_empty().extend(path);
         }
-        let mut request = self.http.get(url).query(query);
+        url
+    }
+
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, CliError> {
         if let Some(account) = &self.account {
             request = request.header("x-selected-account-id", account);
         }
         if let Some(key) = &self.api_key {
             request = request.header("x-api-key", key);
-        }
-        if let Some(id) = last_event {
-            request = request.header("last-event-id", id);
         }
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
@@ -164,7 +205,7 @@ impl Client {
         Err(self.refused(response).await)
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> CliError {
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> CliError {
         if error.is_builder() {
             return CliError::new(
                 Exit::Usage,

@@ -3,9 +3,12 @@
 mod demo;
 mod keys;
 mod ls;
+mod redact;
+mod search;
 mod serve;
 mod show;
 mod tail;
+mod transfer;
 
 use std::future::Future;
 
@@ -20,6 +23,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Ls(arguments) => wait_for(ls::run(arguments, output)),
         Command::Show(arguments) => wait_for(show::run(arguments, output)),
         Command::Tail(arguments) => wait_for(tail::run(arguments, output)),
+        Command::Search(arguments) => wait_for(search::run(*arguments, output)),
+        Command::Export(arguments) => wait_for(transfer::export(arguments)),
+        Command::Import(arguments) => wait_for(transfer::import(arguments)),
+        Command::Redact(arguments) => redact::run(arguments, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),
         Command::Demo(arguments) => wait_for_host(demo::run(arguments, output)),

@@ -15,7 +15,9 @@ mod host;
 mod keys;
 mod logging;
 mod output;
+mod redaction;
 mod tree;
+mod when;
 
 use std::process::ExitCode;
 

@@ -62,3 +62,43 @@ fn the_ten_lines_of_the_readme_are_the_example_and_deliver_their_span() {
     let trace: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("one trace");
     assert_eq!((&trace["name"], &trace["span_count"]), (&"answer".into(), &1.into()));
 }
+
+/// The commands of a help text.
+fn commands_of(help: &str) -> Vec<String> {
+    let list = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let names = list.lines().take_while(|line| line.starts_with("  "));
+    names
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .filter(|name| name != "help")
+        .collect()
+}
+
+fn help_of(path: &[String]) -> String {
+    let output = support::endspan().args(path).arg("--help").output().expect("endspan runs");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn push_help(page: &mut String, path: &[String]) {
+    let help = help_of(path);
+    let title =
+        std::iter::once("endspan").chain(path.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", help.trim_end()));
+    for command in commands_of(&help) {
+        push_help(page, &[path, &[command]].concat());
+    }
+}
+
+#[test]
+fn the_page_of_the_command_line_is_what_the_commands_say() {
+    let mut page = "# The command line\n\nWhat every `--help` says; written by the test of the same name \
+        (`ENDSPAN_WRITE_DOCS=1 cargo test -p endspan-cli --test documents`).\n"
+        .to_owned();
+    push_help(&mut page, &[]);
+    let path = root().join("docs/cli.md");
+    if std::env::var_os("ENDSPAN_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("the page is written");
+    }
+    let written = std::fs::read_to_string(&path).expect("the page");
+    assert!(written == page, "docs/cli.md is not what --help says: run this test with ENDSPAN_WRITE_DOCS=1");
+}

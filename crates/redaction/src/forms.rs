@@ -131,6 +131,8 @@ pub(crate) const KNOWN_PREFIXES: &[KnownPrefix] = &[
     known("lin_api_", 32, Need::Any),
     known("glsa_", 32, Need::Any),
     known("ATATT3", 40, Need::Any),
+    // Our own.
+    known("endspan_", 52, Need::Exactly),
     known("AGE-SECRET-KEY-1", 40, Need::Any),
 ];
 

@@ -156,14 +156,14 @@ pub(crate) async fn write(
 /// Takes credentials out of a span, unless that is switched off.
 pub(crate) fn redact(app: &App, span: &mut Span) {
     if let Some(redactor) = &app.config.redactor {
-        app.telemetry.redactions.add(redactor.redact_span(span).total());
+        app.telemetry.redacted(&redactor.redact_span(span));
     }
 }
 
 /// Takes credentials out of a patch, unless that is switched off.
 pub(crate) fn redact_patch(app: &App, patch: &mut SpanPatch) {
     if let Some(redactor) = &app.config.redactor {
-        app.telemetry.redactions.add(redactor.redact_patch(patch).total());
+        app.telemetry.redacted(&redactor.redact_patch(patch));
     }
 }
 

@@ -10,6 +10,7 @@ mod refused;
 mod schema;
 mod segment;
 mod sgp;
+mod transfer;
 mod ui;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .nest(SGP_LOCAL_PREFIX, sgp::routes())
         .merge(otlp::routes())
         .merge(native::routes())
+        .merge(transfer::routes())
         .merge(ops::routes());
     let (router, openapi) = documented.split_for_parts();
     let openapi = document::finish(openapi);

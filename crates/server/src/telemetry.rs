@@ -87,7 +87,7 @@ metrics! {
     StoreWriteFailures = "endspan_store_write_failures_total", counter,
         "Write requests that the store failed or refused as a whole.";
     Redactions = "endspan_redactions_total", counter,
-        "Credentials replaced before storing.";
+        "Credentials replaced before storing, by built-in pattern; `custom` are those of the settings.";
     UnauthorizedRequests = "endspan_unauthorized_requests_total", counter,
         "Requests without a key, or with one that is unknown or has expired (401).";
     ForbiddenRequests = "endspan_forbidden_requests_total", counter,
@@ -127,6 +127,8 @@ labels! {
         Sgp = "sgp",
         /// OTLP, over HTTP or gRPC.
         Otlp = "otlp",
+        /// Lines of an export.
+        Import = "import",
     }
 }
 
@@ -169,6 +171,10 @@ labels! {
         NativeSpan = "native_span",
         /// `GET /api/tail`
         NativeTail = "native_tail",
+        /// `GET /api/export`
+        Export = "export",
+        /// `POST /api/import`
+        Import = "import",
         /// `GET /api/stats` and `GET /api/info`
         NativeFigures = "native_figures",
     }

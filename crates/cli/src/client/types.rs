@@ -13,6 +13,32 @@ pub(crate) struct TracePage {
     pub(crate) next: Option<String>,
 }
 
+/// A page of a search.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SpanPage {
+    /// Each a [`TraceSpan`] as it came.
+    pub(crate) items: Vec<Box<RawValue>>,
+    /// Where the next page begins.
+    #[serde(default)]
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// What became of an import.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Imported {
+    pub(crate) stored: u64,
+    pub(crate) superseded: u64,
+    pub(crate) rejected: u64,
+    pub(crate) errors: Vec<ImportError>,
+}
+
+/// A refused line.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ImportError {
+    pub(crate) line: u64,
+    pub(crate) message: String,
+}
+
 /// One trace, summed up.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct TraceSummary {
@@ -58,16 +84,19 @@ impl TraceDetail {
     }
 }
 
-/// A span as the read API answers it. Payloads stay text.
+/// A span as the read API answers it, or the SGP API. Payloads stay text.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TraceSpan {
+    #[serde(alias = "account_id")]
     pub(crate) account: String,
     pub(crate) trace_id: String,
     pub(crate) id: String,
     pub(crate) parent_id: Option<String>,
     pub(crate) name: String,
+    #[serde(alias = "start_timestamp")]
     pub(crate) start_time: String,
+    #[serde(alias = "end_timestamp")]
     pub(crate) end_time: Option<String>,
     pub(crate) status: Option<String>,
     #[serde(rename = "type")]

@@ -13,6 +13,7 @@ use crate::format;
 use crate::host::data_directory;
 use crate::keys;
 use crate::output::{Output, Style, printable};
+use crate::when;
 
 pub(crate) fn run(command: KeysCommand, mut output: Output) -> Result<(), CliError> {
     match command {
@@ -165,25 +166,8 @@ fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
         CliError::new(Exit::Usage, format!("--expires {text}: not a time to come"))
             .with_hint("like 90d, 12h, 30m, 2027-01-31 or 2027-01-31T12:00:00Z")
     };
-    let micros = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, unit)) if number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty() => {
-            let seconds = match unit {
-                "d" => 86_400,
-                "h" => 3_600,
-                "m" => 60,
-                _ => return Err(usage()),
-            };
-            let number: i64 = number.parse().map_err(|_| usage())?;
-            number.checked_mul(seconds * 1_000_000).and_then(|span| now.unix_micros().checked_add(span))
-        }
-        _ => {
-            let moment = text.parse::<jiff::Timestamp>().or_else(|_| {
-                let date = text.parse::<jiff::civil::Date>()?;
-                Ok::<_, jiff::Error>(date.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp())
-            });
-            moment.ok().map(jiff::Timestamp::as_microsecond)
-        }
-    };
+    let from = jiff::Timestamp::from_microsecond(now.unix_micros()).map_err(|_| usage())?;
+    let micros = when::moment(text, from, 1).ok().map(jiff::Timestamp::as_microsecond);
     let expires = micros.and_then(Timestamp::from_unix_micros).ok_or_else(usage)?;
     if expires <= now { Err(usage()) } else { Ok(expires) }
 }

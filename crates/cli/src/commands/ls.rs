@@ -17,11 +17,12 @@ const NAME_COLUMNS: usize = 48;
 
 pub(crate) async fn run(arguments: LsArguments, mut output: Output) -> Result<(), CliError> {
     let client = Client::new(&arguments.server)?;
+    let filters = arguments.filters();
     let mut left = if arguments.all { u32::MAX } else { arguments.limit };
     let mut after: Option<String> = None;
     let mut any = false;
     loop {
-        let page = client.list_traces(left.min(PAGE), after.as_deref()).await?;
+        let page = client.list_traces(left.min(PAGE), after.as_deref(), &filters).await?;
         if arguments.server.json {
             for trace in &page.traces {
                 output.line(trace.get())?;
@@ -40,7 +41,8 @@ pub(crate) async fn run(arguments: LsArguments, mut output: Output) -> Result<()
         }
     }
     if !any {
-        eprintln!("no traces at {} yet", client.address());
+        let which = if filters.is_empty() { "no traces at" } else { "no such traces at" };
+        eprintln!("{which} {}{}", client.address(), if filters.is_empty() { " yet" } else { "" });
     } else if after.is_some() && !arguments.all && !arguments.server.json {
         eprintln!("more traces follow: -n {} or --all shows them", arguments.limit.saturating_mul(5));
     }

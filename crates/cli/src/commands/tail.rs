@@ -16,8 +16,15 @@ const PAUSES_MS: [u64; 5] = [100, 300, 1_000, 2_000, 5_000];
 
 pub(crate) async fn run(arguments: TailArguments, output: Output) -> Result<(), CliError> {
     let client = Client::new(&arguments.server)?;
+    let wanted = Wanted {
+        name: arguments.name.as_ref().map(|name| name.to_lowercase()),
+        statuses: arguments.status.clone(),
+        types: arguments.types.clone(),
+        roots: arguments.roots,
+        min_nanos: arguments.min_duration.map(|millis| i128::from(millis) * 1_000_000),
+    };
     let mut tail =
-        Tail { output, json: arguments.server.json, left: arguments.limit, last: None, failures: 0 };
+        Tail { output, wanted, json: arguments.server.json, left: arguments.limit, last: None, failures: 0 };
     let mut response = client.tail(arguments.trace.as_deref(), None).await?;
     eprintln!("waiting for spans at {} (ctrl-c ends)", client.address());
     loop {
@@ -35,8 +42,33 @@ pub(crate) async fn run(arguments: TailArguments, output: Output) -> Result<(), 
     }
 }
 
+/// Which spans to print.
+struct Wanted {
+    /// In lower case.
+    name: Option<String>,
+    statuses: Vec<String>,
+    types: Vec<String>,
+    roots: bool,
+    min_nanos: Option<i128>,
+}
+
+impl Wanted {
+    fn passes(&self, span: &TraceSpan) -> bool {
+        let one_of = |list: &[String], value: Option<&str>| {
+            list.is_empty()
+                || value.is_some_and(|value| list.iter().any(|wanted| wanted.eq_ignore_ascii_case(value)))
+        };
+        self.name.as_ref().is_none_or(|name| span.name.to_lowercase().contains(name))
+            && one_of(&self.statuses, span.status.as_deref())
+            && one_of(&self.types, span.span_type.as_deref())
+            && !(self.roots && span.parent_id.is_some())
+            && self.min_nanos.is_none_or(|min| span.duration_nanos().is_some_and(|nanos| nanos >= min))
+    }
+}
+
 struct Tail {
     output: Output,
+    wanted: Wanted,
     json: bool,
     /// Spans still wanted.
     left: Option<u64>,
@@ -72,10 +104,14 @@ impl Tail {
             if self.left == Some(0) {
                 return Ok(ControlFlow::Break(()));
             }
+            let span = serde_json::from_str::<TraceSpan>(&event.data).ok();
+            if span.as_ref().is_some_and(|span| !self.wanted.passes(span)) {
+                return Ok(ControlFlow::Continue(()));
+            }
             if self.json {
                 self.output.line(&event.data)?;
-            } else if let Ok(span) = serde_json::from_str::<TraceSpan>(&event.data) {
-                print_line(&mut self.output, &span)?;
+            } else if let Some(span) = &span {
+                print_line(&mut self.output, span)?;
             }
             self.left = self.left.map(|left| left - 1);
         }

@@ -12,6 +12,8 @@ mod traces;
 
 use std::sync::Arc;
 
+pub(super) use refusal::{ReadError, refuse};
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

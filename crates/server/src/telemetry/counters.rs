@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use endspan_model::DropReason;
+use endspan_redaction::{Counts, Pattern};
 
 use super::{Protocol, Route, StatusClass};
 
@@ -136,7 +137,8 @@ pub(crate) struct Telemetry {
     pub(super) routes: [RouteTable; Route::ALL.len()],
     pub(crate) store_write_duration: Histogram,
     pub(crate) store_write_failures: Counter,
-    pub(crate) redactions: Counter,
+    pub(super) redactions: [Counter; Pattern::ALL.len()],
+    pub(super) custom_redactions: Counter,
     pub(crate) unauthorized_requests: Counter,
     pub(crate) forbidden_requests: Counter,
     pub(crate) connections_refused: Counter,
@@ -157,7 +159,8 @@ impl Telemetry {
             }),
             store_write_duration: Histogram::new(&DURATION_BOUNDS_US),
             store_write_failures: Counter::default(),
-            redactions: Counter::default(),
+            redactions: std::array::from_fn(|_| Counter::default()),
+            custom_redactions: Counter::default(),
             unauthorized_requests: Counter::default(),
             forbidden_requests: Counter::default(),
             connections_refused: Counter::default(),
@@ -179,6 +182,20 @@ impl Telemetry {
     /// Counts the decompressed bytes of one write request.
     pub(crate) fn received_bytes(&self, protocol: Protocol, bytes: usize) {
         self.protocol(protocol).bytes.add(bytes as u64);
+    }
+
+    /// Counts what a redaction took out.
+    pub(crate) fn redacted(&self, counts: &Counts) {
+        let total = counts.total();
+        if total == 0 {
+            return;
+        }
+        let mut built_in = 0;
+        for (counter, pattern) in self.redactions.iter().zip(Pattern::ALL) {
+            built_in += counts.of(pattern);
+            counter.add(counts.of(pattern));
+        }
+        self.custom_redactions.add(total - built_in);
     }
 
     /// Counts the ends of received spans.

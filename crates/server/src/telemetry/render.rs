@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use endspan_redaction::Pattern;
 use endspan_store::StoreStats;
 
 use super::counters::{Histogram, Outcome, Telemetry};
@@ -52,7 +53,10 @@ impl Page {
                 return self.histogram(metric, "", &telemetry.store_write_duration, 1e6);
             }
             Metric::StoreWriteFailures => Some(telemetry.store_write_failures.get()),
-            Metric::Redactions => Some(telemetry.redactions.get()),
+            Metric::Redactions => {
+                self.head(metric);
+                return self.redactions(metric, telemetry);
+            }
             Metric::ConnectionsRefused => Some(telemetry.connections_refused.get()),
             Metric::UnauthorizedRequests => Some(telemetry.unauthorized_requests.get()),
             Metric::ForbiddenRequests => Some(telemetry.forbidden_requests.get()),
@@ -89,6 +93,13 @@ impl Page {
                 let (name, route, class) = (metric.name(), route.as_str(), class.as_str());
                 self.line(format_args!("{name}{{route=\"{route}\",status=\"{class}\"}} {}", counter.get()));
             }
+        }
+    }
+
+    fn redactions(&mut self, metric: Metric, telemetry: &Telemetry) {
+        let built_in = Pattern::ALL.iter().map(|pattern| pattern.as_str()).zip(&telemetry.redactions);
+        for (pattern, counter) in built_in.chain([("custom", &telemetry.custom_redactions)]) {
+            self.line(format_args!("{}{{pattern=\"{pattern}\"}} {}", metric.name(), counter.get()));
         }
     }
 

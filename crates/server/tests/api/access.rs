@@ -99,6 +99,14 @@ const PROBES: &[Probe] = &[
     probe("GET /api/spans/{trace_id}/{span_id}", READ, "/api/spans/b-other/b-span-3", ""),
     probe("GET /api/traces/{trace_id}/usage", READ, "/api/traces/b-other/usage", ""),
     probe("GET /api/spans/{trace_id}/{span_id}/normal", READ, "/api/spans/b-other/b-span-3/normal", ""),
+    probe("GET /api/export", READ, "/api/export", ""),
+    probe("GET /api/export", READ, "/api/export?trace_id=b-other", ""),
+    probe(
+        "POST /api/import",
+        INGEST,
+        "/api/import",
+        r#"{"account":"b","trace_id":"b-trace","id":"b-root","name":"taken","start_time":"2026-01-01T00:00:00Z"}"#,
+    ),
     // Followed below; here a question that is refused.
     probe("GET /api/tail", READ, "/api/tail?after=x", ""),
     probe("GET /api/stats", READ, "/api/stats", ""),
@@ -118,7 +126,8 @@ impl Probe {
     async fn send(&self, server: &Harness, headers: &[(&str, &str)]) -> Answer {
         let mut headers = headers.to_vec();
         if !self.body.is_empty() {
-            headers.push(("content-type", "application/json"));
+            let json = if self.path == "/api/import" { "application/x-ndjson" } else { "application/json" };
+            headers.push(("content-type", json));
         }
         server.send(self.method(), self.path, &headers, self.body).await
     }

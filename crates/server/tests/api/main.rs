@@ -16,4 +16,5 @@ mod scripted_store;
 mod sgp;
 mod sgp_search;
 mod tls;
+mod transfer;
 mod ui;

@@ -150,6 +150,7 @@ async fn openapi_knows_every_route(server: Harness) {
         }
     }
     let expected = [
+        "GET /api/export",
         "GET /api/info",
         "GET /api/spans/{trace_id}/{span_id}",
         "GET /api/spans/{trace_id}/{span_id}/normal",
@@ -171,6 +172,7 @@ async fn openapi_knows_every_route(server: Harness) {
         "PATCH /public/v5/spans/{span_id}",
         "PATCH /spans/{span_id}",
         "PATCH /v5/spans/{span_id}",
+        "POST /api/import",
         "POST /public/v5/spans",
         "POST /public/v5/spans/batch",
         "POST /public/v5/spans/search",

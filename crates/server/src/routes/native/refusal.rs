@@ -11,7 +11,7 @@ use crate::reply;
 /// An error.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents a body that is written by hand")]
-pub(super) struct ReadError {
+pub(in crate::routes) struct ReadError {
     /// What is wrong, for people.
     detail: String,
     /// The parameter at fault, where one is.
@@ -19,7 +19,7 @@ pub(super) struct ReadError {
 }
 
 /// Returns the answer to a problem.
-pub(super) fn refuse(problem: &Problem) -> Response {
+pub(in crate::routes) fn refuse(problem: &Problem) -> Response {
     let (field, detail) = match problem {
         Problem::Field { field, message, .. } => (Some(*field), message.clone()),
         Problem::Store(StoreError::InvalidQuery { field, message }) => (Some(*field), message.clone()),
