@@ -1,6 +1,47 @@
 // Made from the server's /openapi.json by `npm run api-types`. Do not edit.
 
 export interface paths {
+    "/api/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns every stored span as a line of JSON.
+         * @description In the order of their latest writes. A span that is written while the export runs comes once or twice, never not at all. The
+         *     answer breaks off if the store fails: a whole answer is a whole export.
+         */
+        get: operations["export_spans"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stores spans from lines of JSON, as `GET /api/export` answers them; at most 1000 lines at once.
+         * @description Without an account header every span goes into the account that its line names.
+         */
+        post: operations["import_spans"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/info": {
         parameters: {
             query?: never;
@@ -27,6 +68,26 @@ export interface paths {
         };
         /** Returns one span with its payloads. */
         get: operations["get_span"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/spans/{trace_id}/{span_id}/normal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns what a span means: operation, model, messages, tool, usage, cost, error.
+         * @description The normal form is made by the convention table from whatever instrumentation wrote the span.
+         */
+        get: operations["get_span_normal"];
         put?: never;
         post?: never;
         delete?: never;
@@ -125,10 +186,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/traces/{trace_id}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns what a trace used and cost, counted once.
+         * @description Usage is added up over model calls with no usage below them. Spans above that repeat it are compared, never
+         *     added; two spans with the same answer of a provider are one call.
+         */
+        get: operations["get_trace_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An agent. */
+        Agent: {
+            /** @description What the agent does. */
+            description?: string | null;
+            /** @description The agent's id. */
+            id?: string | null;
+            /** @description The agent's name. */
+            name?: string | null;
+            /** @description The agent's version. */
+            version?: string | null;
+        };
+        /** @description How the reported input and the cache went together, and how that is known. */
+        CacheAccounting: {
+            /** @description How that is known. */
+            evidence: components["schemas"]["Evidence"];
+            /** @description Whether the reported input already counted cached tokens. Where it did not, they were added. */
+            included: boolean;
+        };
+        /**
+         * @description Who defined a name.
+         * @enum {string}
+         */
+        Convention: "gen_ai" | "gen_ai_old" | "open_inference" | "open_llmetry" | "vercel_ai" | "pydantic" | "langfuse" | "mlflow" | "google_adk" | "live_kit" | "anthropic" | "agentex";
+        /** @description What a call costs, with the arithmetic. */
+        Cost: {
+            /** @description How it comes about: tokens times price, for each kind of tokens. */
+            lines?: components["schemas"]["CostLine"][];
+            /** @description The name under which the table has the model. */
+            model: string;
+            /** @description From when on this price holds; `None` from the beginning. */
+            price_from?: string | null;
+            /** @description The sum of the lines. */
+            total: components["schemas"]["Dollars"];
+        };
+        /** @description One line of a calculation. */
+        CostLine: {
+            /** @description What they cost together. */
+            amount: components["schemas"]["Dollars"];
+            /** @description Dollars for a million of them. */
+            dollars_per_million: components["schemas"]["Dollars"];
+            /** @description Which tokens. */
+            kind: components["schemas"]["TokenKind"];
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            tokens: number;
+        };
+        /** @description A span whose usage was counted. */
+        Counted: {
+            cost?: components["schemas"]["Cost"] | null;
+            /** @description The model. */
+            model?: string | null;
+            /** @description Whether this is no model call but a roll-up with nothing below it: it stands for calls that nobody traced. */
+            rollup_only?: boolean;
+            /** @description The span. */
+            span_id: string;
+            /** @description What was counted. */
+            usage: components["schemas"]["Usage"];
+        };
+        /**
+         * @description An amount of US dollars in units of 10⁻¹² dollars: one token at one dollar a million tokens costs a million
+         *     of them. Shows and serializes as a decimal number of dollars in text: `"0.00052"`.
+         * @example 0.00052
+         */
+        Dollars: string;
+        /** @description A span that reports the same call as another one. */
+        Duplicate: {
+            /** @description The span that was. */
+            counted_span_id: string;
+            /** @description The span that was not counted. */
+            span_id: string;
+        };
+        /** @description An error. */
+        ErrorReport: {
+            /** @description The class of the error. */
+            kind?: string | null;
+            /** @description What went wrong. */
+            message?: string | null;
+            /** @description Where it went wrong. */
+            stack_trace?: string | null;
+        };
+        /**
+         * @description How it is known whether the reported input counts the cache, surest first.
+         * @enum {string}
+         */
+        Evidence: "cache_exceeds_input" | "total" | "convention";
+        /** @description A refused line. */
+        ImportError: {
+            /**
+             * Format: int64
+             * @description From 1.
+             */
+            line: number;
+            message: string;
+        };
+        /** @description What became of the lines of an import. A line that cannot be stored costs no other. */
+        Imported: {
+            /** @description The first refused lines, at most 20. */
+            errors: components["schemas"]["ImportError"][];
+            /**
+             * Format: int64
+             * @description Lines that were not blank.
+             */
+            received: number;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: int64 */
+            stored: number;
+            /**
+             * Format: int64
+             * @description Lines of which the store has a better version already.
+             */
+            superseded: number;
+        };
         /** @description What this server is. */
         Info: {
             /** @description The store engine. */
@@ -160,6 +357,30 @@ export interface components {
              */
             unacknowledged: number;
         };
+        /**
+         * @description The tokens and the money of a trace.
+         *
+         *     Frameworks write the usage of a call again on every span around it: on the wrapper of the client, on the
+         *     agent, on the turn. So usage is counted at the **leaves** only: at spans that carry usage and have no span
+         *     with usage below them. What stands above is a roll-up: it is compared with what was counted below it, and never
+         *     added.
+         */
+        Ledger: {
+            /** @description What the counted spans cost, as far as the price table knows their models. */
+            cost: components["schemas"]["Dollars"];
+            /** @description The counted spans. */
+            counted: components["schemas"]["Counted"][];
+            /** @description Spans that report a call that was counted already. */
+            duplicates: components["schemas"]["Duplicate"][];
+            /** @description The same for each model, the dearest first. */
+            models: components["schemas"]["ModelTotal"][];
+            /** @description Roll-ups, compared. */
+            rollups: components["schemas"]["Rollup"][];
+            /** @description Counted spans whose model has no price: the cost is too low by theirs. */
+            unpriced: number;
+            /** @description The usage of all counted spans together. */
+            usage: components["schemas"]["Usage"];
+        };
         /** @description What a client may send at most. */
         Limits: {
             max_batch_spans: number;
@@ -168,6 +389,172 @@ export interface components {
             max_name_bytes: number;
             max_payload_depth: number;
             max_span_bytes: number;
+        };
+        /** @description One message of a conversation. */
+        Message: {
+            /** @description Why the model stopped after this message. */
+            finish_reason?: string | null;
+            /** @description The name of who speaks. */
+            name?: string | null;
+            /** @description What is said, in order. */
+            parts: components["schemas"]["Part"][];
+            /**
+             * @description Who speaks: `system`, `user`, `assistant`, `tool`, or the word that was sent.
+             * @example user
+             */
+            role: string;
+        };
+        /** @description What one model was used for. */
+        ModelTotal: {
+            /** @description How many counted spans. */
+            calls: number;
+            /** @description What they cost together, as far as they have a price. */
+            cost: components["schemas"]["Dollars"];
+            /** @description How that comes about: tokens of one kind at one price. */
+            lines?: components["schemas"]["CostLine"][];
+            /** @description The model as the spans name it; `None` for those that name none. */
+            model?: string | null;
+            /** @description How many of them have no price. */
+            unpriced?: number;
+            /** @description Their usage together. */
+            usage: components["schemas"]["Usage"];
+        };
+        /** @description What a span says, in one form. Fields that it says nothing about are empty and not serialized. */
+        Normal: {
+            agent?: components["schemas"]["Agent"] | null;
+            /** @description The conventions that the span was found to speak, in the order of their names. */
+            conventions?: components["schemas"]["Convention"][];
+            /** @description The conversation or session. */
+            conversation?: string | null;
+            /** @description What a search found. */
+            documents?: unknown[];
+            error?: components["schemas"]["ErrorReport"] | null;
+            /** @description Why the model stopped: `stop`, `length`, `content_filter`, `tool_call`, `error`, or the provider's word. */
+            finish_reasons?: string[];
+            /** @description What the work was given, when that is not messages. */
+            input?: unknown;
+            /** @description What went to the model. */
+            input_messages?: components["schemas"]["Message"][];
+            /**
+             * @description What the span does.
+             * @example chat
+             */
+            operation?: string | null;
+            /** @description What the work produced, when that is not messages. */
+            output?: unknown;
+            /** @description What came from the model. */
+            output_messages?: components["schemas"]["Message"][];
+            /** @description The knobs of the request: `temperature`, `max_tokens`, … */
+            parameters?: Record<string, never>;
+            /** @description The provider of the model by its OpenTelemetry name, for example `openai`, `aws.bedrock`. */
+            provider?: string | null;
+            /** @description What a search asked for. */
+            query?: string | null;
+            reported_cost?: components["schemas"]["ReportedCost"] | null;
+            /** @description The model that was asked for. */
+            request_model?: string | null;
+            /** @description The provider's id of the answer. */
+            response_id?: string | null;
+            /** @description The model that answered. */
+            response_model?: string | null;
+            /** @description Instructions that stand outside the messages. */
+            system_instructions?: components["schemas"]["Part"][];
+            /**
+             * Format: double
+             * @description Seconds from the request to the first chunk of a streamed answer.
+             */
+            time_to_first_chunk_seconds?: number | null;
+            tool?: components["schemas"]["Tool"] | null;
+            /** @description The tools that the model could call, as the provider was told of them. */
+            tool_definitions?: unknown[];
+            usage?: components["schemas"]["Usage"] | null;
+            /** @description The user. */
+            user?: string | null;
+            /** @description The workflow. */
+            workflow?: string | null;
+        };
+        /** @description What a span means. */
+        NormalSpan: {
+            account: string;
+            /**
+             * Format: int32
+             * @description The version of the convention table that was applied.
+             */
+            convention_version: number;
+            cost: components["schemas"]["Cost"] | null;
+            id: string;
+            normal: components["schemas"]["Normal"];
+            prices: components["schemas"]["Prices"];
+            trace_id: string;
+        };
+        /** @description One part of a message. Serializes in the form of the OpenTelemetry GenAI message schema (v1.41.1). */
+        Part: {
+            /** @description The text. */
+            content: string;
+            /** @enum {string} */
+            type: "text";
+        } | {
+            /** @description The text, as far as the provider shows it; empty where it is withheld. */
+            content: string;
+            /** @enum {string} */
+            type: "reasoning";
+        } | {
+            /** @description What the tool is to be given. */
+            arguments?: unknown;
+            /** @description The id that the result refers to. */
+            id?: string | null;
+            /** @description The tool. */
+            name: string;
+            /** @enum {string} */
+            type: "tool_call";
+        } | {
+            /** @description The id of the call. */
+            id?: string | null;
+            /** @description Whether the run failed; only where that is said. */
+            is_error?: boolean;
+            /** @description The tool. */
+            name?: string | null;
+            /** @description What it returned. */
+            response: unknown;
+            /** @enum {string} */
+            type: "tool_call_response";
+        } | {
+            /** @description The media type, for example `image/png`. */
+            mime_type?: string | null;
+            /** @description `image`, `audio`, `video` or `document`. */
+            modality: string;
+            /** @enum {string} */
+            type: "uri";
+            /** @description Where it is. */
+            uri: string;
+        } | {
+            /** @description The content in base64. */
+            content: string;
+            /** @description The media type, for example `image/png`. */
+            mime_type?: string | null;
+            /** @description `image`, `audio`, `video` or `document`. */
+            modality: string;
+            /** @enum {string} */
+            type: "blob";
+        } | {
+            /** @description The provider's id of it. */
+            file_id: string;
+            /** @description The media type, for example `image/png`. */
+            mime_type?: string | null;
+            /** @description `image`, `audio`, `video` or `document`. */
+            modality: string;
+            /** @enum {string} */
+            type: "file";
+        } | {
+            /** @enum {string} */
+            type: "other";
+        };
+        /** @description The price table that was applied. */
+        Prices: {
+            /** @description The day for which the prices were collected, `YYYY-MM-DD`. */
+            date: string;
+            /** @description Where they come from. */
+            source: string;
         };
         /** @description An error. */
         ReadError: {
@@ -245,6 +632,35 @@ export interface components {
             status: string | null;
             trace_id: string;
         };
+        /** @description Costs that a span states, in US dollars. Kept beside what the price table says, never mixed with it. */
+        ReportedCost: {
+            /**
+             * Format: double
+             * @description Of the input.
+             */
+            input?: number | null;
+            /**
+             * Format: double
+             * @description Of the output.
+             */
+            output?: number | null;
+            /**
+             * Format: double
+             * @description Of both.
+             */
+            total?: number | null;
+        };
+        /** @description A roll-up and what was counted below it. */
+        Rollup: {
+            /** @description Whether the two agree. If the span reports more, some calls below it were not traced. */
+            agrees: boolean;
+            /** @description What was counted below it. */
+            counted: components["schemas"]["Usage"];
+            /** @description What the span reports. */
+            reported: components["schemas"]["Usage"];
+            /** @description The span. */
+            span_id: string;
+        };
         /** @description Figures about the store and what the server took in since it started. */
         Stats: {
             /**
@@ -306,6 +722,26 @@ export interface components {
             /** @description Entry of `types`; -1 for none. */
             type: number[];
         };
+        /**
+         * @description Which tokens a line of a calculation counts.
+         * @enum {string}
+         */
+        TokenKind: "input" | "cache_read" | "cache_write" | "output";
+        /** @description A run of a tool. */
+        Tool: {
+            /** @description What the tool was given. */
+            arguments?: unknown;
+            /** @description The id under which the model asked for the run. */
+            call_id?: string | null;
+            /** @description What the tool does. */
+            description?: string | null;
+            /** @description `function`, `extension` or `datastore`. */
+            kind?: string | null;
+            /** @description The tool. */
+            name?: string | null;
+            /** @description What the tool returned. */
+            result?: unknown;
+        };
         /** @description A whole trace. */
         Trace: {
             /** @description By start, then id. */
@@ -340,11 +776,67 @@ export interface components {
             /** @description The types that `type` points into. */
             types: string[];
         };
+        /** @description What a trace used and cost. */
+        TraceUsage: components["schemas"]["Ledger"] & {
+            /** @description The account that the spans belong to. */
+            account: string;
+            /**
+             * Format: int32
+             * @description The version of the convention table that was applied.
+             */
+            convention_version: number;
+            /**
+             * @description Other accounts that hold spans of a trace with this id; without an account header the one with the
+             *     earliest span is shown.
+             */
+            other_accounts: string[];
+            prices: components["schemas"]["Prices"];
+            trace_id: string;
+        };
         /** @description A page of traces. */
         TracesPage: {
             /** @description Give it as `after` to get the next page; null at the end. */
             next: string | null;
             traces: components["schemas"]["ReadTrace"][];
+        };
+        /**
+         * @description Tokens of a model call, counted one way whatever way they were reported.
+         *
+         *     `input_tokens` counts **all** input, also what was read from or written to a cache; `output_tokens` counts all
+         *     output, also reasoning.
+         */
+        Usage: {
+            cache?: components["schemas"]["CacheAccounting"] | null;
+            /**
+             * Format: int64
+             * @description Of the input: read from a cache.
+             */
+            cache_read_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description Of the input: written to a cache.
+             */
+            cache_write_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description All input tokens.
+             */
+            input_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description All output tokens.
+             */
+            output_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description Of the output: reasoning.
+             */
+            reasoning_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description The total as reported; see [`Usage::total`].
+             */
+            reported_total_tokens?: number | null;
         };
     };
     responses: never;
@@ -355,6 +847,104 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    export_spans: {
+        parameters: {
+            query?: {
+                /** @description Only spans of this trace. */
+                trace_id?: string;
+            };
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The spans */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description A parameter is malformed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
+    import_spans: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description What became of the lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description Another content type, or too many lines */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description Busy, or the store is not available; see Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
     info: {
         parameters: {
             query?: never;
@@ -408,6 +998,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadSpan"];
+                };
+            };
+            /** @description There is no such span */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description An id is malformed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
+    get_span_normal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path: {
+                /** @description The trace's id, percent-encoded; `%2F` is a slash. */
+                trace_id: string;
+                /** @description The span's id, percent-encoded; `%2F` is a slash. */
+                span_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The normal form */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NormalSpan"];
                 };
             };
             /** @description There is no such span */
@@ -669,6 +1314,62 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TraceStructure"];
+                };
+            };
+            /** @description There is no such trace */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description A parameter is malformed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
+    get_trace_usage: {
+        parameters: {
+            query?: {
+                /** @description Whether costs come with their lines: tokens times price. */
+                arithmetic?: boolean;
+            };
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path: {
+                /** @description The trace's id, percent-encoded; `%2F` is a slash. */
+                trace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ledger */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TraceUsage"];
                 };
             };
             /** @description There is no such trace */

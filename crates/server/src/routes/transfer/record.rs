@@ -63,9 +63,7 @@ pub(super) fn push(out: &mut Vec<u8>, account: &AccountId, span: &Span) {
     let moment = |out: &mut Vec<u8>, key: &str, value: Option<Timestamp>| {
         if let Some(value) = value {
             out.extend_from_slice(key.as_bytes());
-            out.push(b'"');
-            time::push_utc(out, value);
-            out.push(b'"');
+            push_moment(out, value);
         }
     };
     text(out, "{\"account\":", Some(account.as_str()));
@@ -96,6 +94,21 @@ pub(super) fn push(out: &mut Vec<u8>, account: &AccountId, span: &Span) {
         }
     }
     out.push(b'}');
+}
+
+/// Appends a moment to the nanosecond, where other answers stop at the microsecond.
+fn push_moment(out: &mut Vec<u8>, moment: Timestamp) {
+    let mut text = moment.format_micros();
+    let nanos = moment.subsec_nanos_below_micro();
+    if nanos != 0 {
+        if !text.contains('.') {
+            text.push_str(".000000");
+        }
+        text.push_str(&format!("{nanos:03}"));
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b"Z\"");
 }
 
 /// Reads what [`push`] wrote.
