@@ -70,5 +70,5 @@ pub use record::RawSpan;
 pub use settings::Environment;
 pub use span::{Current, Span, SpanBuilder};
 pub use trace::Trace;
-pub use tracer::{Tracer, TracerBuilder};
+pub use tracer::{RawStart, Tracer, TracerBuilder};
 pub use usage::{TurnUsage, Usage};

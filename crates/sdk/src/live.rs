@@ -207,7 +207,7 @@ impl Counters {
         Stats {
             destinations,
             unread_records: log.appended_records.saturating_sub(snapshot.read_records),
-            open_spans: snapshot.open_spans,
+            open_spans: snapshot.open_spans + log.held_records,
             unencodable_payloads: self.unencodable.load(Ordering::Relaxed),
             queue_bytes: log.depth_bytes,
             resident_bytes: log.resident_bytes,

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use endspan_model::{SpanType, Status, Timestamp};
+use endspan_spool::Held;
 
 use crate::clock;
 use crate::context::{self, Context, Entered};
@@ -54,6 +55,8 @@ struct Open {
     data: Option<PayloadSource>,
     task_id: Option<Box<str>>,
     expected: Option<Box<PayloadSource>>,
+    /// What the spool holds of it for the case that this process dies.
+    held: Option<Held>,
     /// A scope that is left without coming to its end was cancelled.
     in_scope: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use endspan_model::{DropReason, Span as SpanData, Timestamp};
-use endspan_spool::{AppendError, Meta};
+use endspan_spool::{AppendError, Held, Meta};
 
 use crate::account::{Report, Stats};
 use crate::clock;
@@ -21,6 +21,7 @@ mod builder;
 mod raw;
 
 pub use builder::TracerBuilder;
+pub use raw::RawStart;
 
 /// The entry: makes traces, and accounts for every span. Clones share one pipeline.
 ///
@@ -230,27 +231,69 @@ impl Pipeline {
         if phase == Phase::Start && !self.records_starts {
             return;
         }
+        self.append_releasing(phase, at, parts, None);
+    }
+
+    /// Notes that a span has started. What is returned goes to [`Pipeline::append_releasing`] when it ends.
+    ///
+    /// A start that no exporter writes is only of use if this process dies: it is held beside the log, where nobody has to
+    /// read it. One that is too long for that goes into the log.
+    #[inline]
+    pub(crate) fn append_start(&self, at: Timestamp, parts: &[&[u8]]) -> Option<Held> {
+        if !self.records_starts {
+            return None;
+        }
+        if !self.writes_starts && !self.stopping.load(Ordering::Relaxed) {
+            let held = self.current()?.log.hold(meta_of(Phase::Start, at), parts);
+            if held.is_some() {
+                return held;
+            }
+        }
+        self.append_releasing(Phase::Start, at, parts, None);
+        None
+    }
+
+    /// Puts a record into the log, in place of what is held of the span.
+    #[inline]
+    pub(crate) fn append_releasing(
+        &self,
+        phase: Phase,
+        at: Timestamp,
+        parts: &[&[u8]],
+        mut held: Option<Held>,
+    ) {
         let Some(live) = self.current() else { return };
         let refused = if self.stopping.load(Ordering::Relaxed) {
             DropReason::Shutdown
         } else {
-            let nanos = u64::try_from(at.unix_nanos()).unwrap_or(0);
-            let meta = Meta { kind: record::kind_of(phase), appended_unix_nanos: nanos, ..Meta::default() };
-            match live.log.append(meta, parts) {
+            let meta = meta_of(phase, at);
+            match live.log.append_releasing(meta, parts, &mut held) {
                 Ok(_) => return,
-                Err(AppendError::TooLarge { .. }) => match self.append_without_payloads(live, meta, parts) {
-                    Ok(()) => return,
-                    Err(reason) => reason,
-                },
+                Err(AppendError::TooLarge { .. }) => {
+                    match self.append_without_payloads(live, meta, parts, &mut held) {
+                        Ok(()) => return,
+                        Err(reason) => reason,
+                    }
+                }
                 Err(error) => reason_of(error),
             }
         };
+        // What was reported as dropped must not come back as the span of a dead process.
+        if let Some(held) = held {
+            live.log.release(held);
+        }
         refuse(live, phase, refused);
     }
 
     /// A span larger than any destination takes goes without its payloads rather than not at all.
     #[cold]
-    fn append_without_payloads(&self, live: &Live, meta: Meta, parts: &[&[u8]]) -> Result<(), DropReason> {
+    fn append_without_payloads(
+        &self,
+        live: &Live,
+        meta: Meta,
+        parts: &[&[u8]],
+        held: &mut Option<Held>,
+    ) -> Result<(), DropReason> {
         let whole = Bytes::from(parts.concat());
         let (mut span, _) = record::read_span(&whole).ok_or(DropReason::TooLarge)?;
         let bytes = span.payload_bytes();
@@ -265,7 +308,7 @@ impl Pipeline {
         }
         let mut out = Vec::new();
         record::push_span(&mut out, &span);
-        live.log.append(meta, &[&out]).map(drop).map_err(reason_of)
+        live.log.append_releasing(meta, &[&out], held).map(drop).map_err(reason_of)
     }
 
     fn wait_for(
@@ -328,6 +371,12 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         self.shut_down_at_exit();
     }
+}
+
+#[inline]
+fn meta_of(phase: Phase, at: Timestamp) -> Meta {
+    let nanos = u64::try_from(at.unix_nanos()).unwrap_or(0);
+    Meta { kind: record::kind_of(phase), appended_unix_nanos: nanos, ..Meta::default() }
 }
 
 const fn reason_of(error: AppendError) -> DropReason {

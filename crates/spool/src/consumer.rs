@@ -44,6 +44,8 @@ pub struct Consumer {
     lock_checked: Option<Instant>,
     evictor: Cursor,
     closed: bool,
+    /// There is no file for held records, and no further attempt to make one.
+    slots_failed: bool,
 }
 
 /// A segment that waits to be used again.
@@ -100,6 +102,7 @@ impl Consumer {
             sync_failed: false,
             lock_checked: None,
             closed: false,
+            slots_failed: false,
         };
         let shared = Arc::clone(&consumer.log.shared);
         let prepared = consumer.next_prepared(Instant::now());
@@ -121,7 +124,13 @@ impl Consumer {
     ///
     /// This is the consumer's own [`Cursor`]; lanes that read at their own pace take one each from [`Log::cursor`].
     pub fn poll(&mut self, max_records: usize, max_payload_bytes: usize, out: &mut Vec<Record>) -> usize {
-        self.cursor.poll(max_records, max_payload_bytes, out)
+        let read = self.cursor.poll(max_records, max_payload_bytes, out);
+        if self.log.shared.has_superseded.load(Ordering::Acquire)
+            && let Some(last) = out.last().filter(|_| read > 0)
+        {
+            self.log.shared.release_superseded(Some(last.position()));
+        }
+        read
     }
 
     /// Appends at most `max_records` unresolved records of dead processes to `out`, oldest process first, each process's
@@ -244,7 +253,15 @@ impl Consumer {
                 closed.lost_records += segment.unresolved_records();
             }
         }
+        shared.release_superseded(None);
         self.recovery.close(&shared);
+        if let Some(slots) = shared.slots.get().filter(|_| self.instance.is_some()) {
+            slots.close();
+            match slots.held() {
+                0 => self.delete(&shared, Some(slots.path.clone()), slots.region().len()),
+                held => closed.spooled_records += held,
+            }
+        }
         if let Some(instance) = self.instance.take() {
             instance.remove_if_empty(&shared.context.files);
         }
@@ -408,6 +425,9 @@ impl Consumer {
         shared.context.notices.lock().push(Notice::LockLost);
         // What is appended to these files from now on, their new owner may not see: leave them.
         self.instance = None;
+        if let Some(slots) = shared.slots.get() {
+            slots.close();
+        }
         let prepared = {
             let mut writer = shared.writer.lock();
             shared.seal_active(&mut writer);
@@ -435,6 +455,9 @@ impl Consumer {
         let mut outcome = Ok(());
         for segment in segments {
             outcome = outcome.and(segment.sync().map(drop));
+        }
+        if let Some(slots) = shared.slots.get() {
+            outcome = outcome.and_then(|()| slots.region().sync(slots.region().len()));
         }
         if let Some(instance) = &self.instance {
             for directory in

@@ -49,6 +49,13 @@ pub(crate) const ORDER_CHECK_AT: usize = 96;
 
 const HEADER_CRC_AT: usize = 72;
 
+/// Bytes of a place in a file of held records: the record, then where its successor is.
+pub(crate) const SLOT_BYTES: usize = 512;
+/// Where in a place its successor stands: sequence (u64) and offset (u32) of the record that takes its place.
+pub(crate) const SUCCESSOR_AT: usize = SLOT_BYTES - 16;
+/// Largest payload of a held record.
+pub(crate) const MAX_HELD_BYTES: usize = SUCCESSOR_AT - RECORD_HEAD_BYTES;
+
 /// Identity of one process's use of a spool directory: 48 bits of milliseconds, then random bits.
 pub(crate) type InstanceId = [u8; 16];
 
@@ -173,6 +180,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) created_unix_nanos: u64,
     pub(crate) required_marks: u32,
     pub(crate) process_id: u32,
+    /// Zero in a segment of the log, [`SLOT_BYTES`] in a file of held records.
+    pub(crate) slot_bytes: u32,
     pub(crate) user_header: Vec<u8>,
 }
 
@@ -213,7 +222,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.required_marks.to_le_bytes());
         out.extend_from_slice(&(self.user_header.len() as u32).to_le_bytes());
         out.extend_from_slice(&self.process_id.to_le_bytes());
-        out.extend_from_slice(&0u32.to_le_bytes());
+        out.extend_from_slice(&self.slot_bytes.to_le_bytes());
         debug_assert_eq!(out.len(), HEADER_CRC_AT);
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&out);
@@ -256,7 +265,12 @@ impl SegmentHeader {
         if hasher.finalize() != u32_at(HEADER_CRC_AT)? {
             return Err(HeaderFault::Corrupt);
         }
+        let slot_bytes = u32_at(68)?;
+        if slot_bytes != 0 && slot_bytes as usize != SLOT_BYTES {
+            return Err(HeaderFault::Corrupt);
+        }
         Ok(Self {
+            slot_bytes,
             instance: array(fixed, 16).ok_or(HeaderFault::Short)?,
             sequence: u64_at(32)?,
             capacity_bytes: u64_at(40)?,

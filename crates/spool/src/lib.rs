@@ -51,6 +51,7 @@ mod record;
 mod recovery;
 mod scan;
 mod segment;
+mod slots;
 mod stats;
 
 pub use consumer::{Closed, Consumer, Maintenance};
@@ -63,4 +64,5 @@ pub use log::{Log, Opened};
 pub use options::{Options, OptionsError, WhenFull};
 pub use record::{Evicted, Meta, Payload, Position, Record, Resolution};
 pub use recovery::{Damage, DamageKind, RecoveryReport};
+pub use slots::Held;
 pub use stats::{Notice, Stats};

@@ -1,8 +1,8 @@
 //! The producers' side: appending records, and the state that both sides share.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,6 +15,7 @@ use crate::memory::{Appender, Region};
 use crate::options::{Options, OptionsError, PAGE_BYTES};
 use crate::record::{Meta, Position};
 use crate::segment::{Aligned, Context, Identity, Segment};
+use crate::slots::{Held, Slots};
 use crate::stats::Stats;
 
 /// Payloads up to this length are copied under the writer's lock (a microsecond at most); longer ones get their space under
@@ -47,6 +48,10 @@ pub(crate) struct Shared {
     pub(crate) writer: Aligned<Mutex<Writer>>,
     /// Segments put to use and not freed, by ordinal.
     pub(crate) segments: Mutex<VecDeque<Arc<Segment>>>,
+    /// Where records are held, once there is a file for them.
+    pub(crate) slots: OnceLock<Slots>,
+    /// Whether held records wait for their successors to be read.
+    pub(crate) has_superseded: AtomicBool,
     pub(crate) next_sequence: AtomicU64,
     next_ordinal: AtomicU64,
     /// Producers that copy a long record just now.
@@ -71,6 +76,8 @@ pub(crate) struct Rest {
     pub(crate) closed: bool,
     /// Segments used up since the last `maintain`.
     pub(crate) used_up: usize,
+    /// Held records whose successors are in memory only, and those.
+    superseded: Vec<(Held, Position)>,
     /// Records in segments before the active one.
     sealed_records: u64,
     unspooled_records: u64,
@@ -143,11 +150,14 @@ impl Log {
                     prepared: VecDeque::with_capacity(32),
                     closed: false,
                     used_up: 0,
+                    superseded: Vec::new(),
                     sealed_records: 0,
                     unspooled_records: 0,
                 }),
             })),
             segments: Mutex::new(VecDeque::with_capacity(256)),
+            slots: OnceLock::new(),
+            has_superseded: AtomicBool::new(false),
             next_sequence: AtomicU64::new(1),
             next_ordinal: AtomicU64::new(1),
             copying: AtomicU32::new(0),
@@ -169,31 +179,73 @@ impl Log {
     /// See [`AppendError`]. The record is then not in the log, and the loss is the caller's to count.
     #[inline]
     pub fn append(&self, meta: Meta, parts: &[&[u8]]) -> Result<Position, AppendError> {
+        self.append_record(meta, parts, &mut None)
+    }
+
+    /// Appends a record that takes the place of a held one, which is let go.
+    ///
+    /// However the process dies, one of the two is recovered, and never both: the held one if the new one did not get into
+    /// the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`]. The held record then stays in `held`, and is held still.
+    #[inline]
+    pub fn append_releasing(
+        &self,
+        meta: Meta,
+        parts: &[&[u8]],
+        held: &mut Option<Held>,
+    ) -> Result<Position, AppendError> {
+        self.append_record(meta, parts, held)
+    }
+
+    /// Holds a record outside the log: it is recovered if this process dies before it is let go, and nobody
+    /// reads it otherwise. Takes no lock.
+    ///
+    /// `None` when it cannot be held: no file for it, all places taken, too long (472 bytes), or a forked child's copy of
+    /// its parent's log.
+    #[inline]
+    pub fn hold(&self, meta: Meta, parts: &[&[u8]]) -> Option<Held> {
+        let shared = &*self.shared;
+        let slots = shared.slots.get()?;
+        if shared.context.is_foreign() {
+            return None;
+        }
+        slots.hold(&head_of(meta, u32::try_from(length_of(parts)).ok()?), parts)
+    }
+
+    /// Lets a held record go. In a forked child, the parent's stays held.
+    pub fn release(&self, held: Held) {
+        if !self.shared.context.is_foreign()
+            && let Some(slots) = self.shared.slots.get()
+        {
+            slots.release(&held);
+        }
+    }
+
+    #[inline]
+    fn append_record(
+        &self,
+        meta: Meta,
+        parts: &[&[u8]],
+        held: &mut Option<Held>,
+    ) -> Result<Position, AppendError> {
         let shared = &*self.shared;
         // Before any lock: in a forked child some thread of the parent may hold it for ever.
         if shared.context.is_foreign() {
             return Err(AppendError::Foreign);
         }
-        let bytes = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
+        let bytes = length_of(parts);
         if bytes > shared.options.max_record_bytes {
             return Err(AppendError::TooLarge { bytes, limit: shared.options.max_record_bytes });
         }
-        let mut head = Head {
-            payload_bytes: bytes as u32,
-            crc: 0,
-            marks: meta.marks,
-            kind: meta.kind,
-            flags: meta.flags,
-            appended_unix_nanos: match meta.appended_unix_nanos {
-                0 => clock::coarse_unix_nanos(),
-                nanos => nanos,
-            },
-        };
+        let mut head = head_of(meta, bytes as u32);
         // Nobody reads memory after this process; short payloads are summed up where they are copied to.
         if bytes >= CRC_BYTES && shared.options.directory.is_some() {
             head.crc = head.crc(parts.iter().copied());
         }
-        shared.append(&head, parts)
+        shared.append(&head, parts, held)
     }
 
     /// Returns a reader that starts at the oldest record still in the log. Any number may exist; each reads all
@@ -217,6 +269,7 @@ impl Log {
         stats.appended_records = writer.appended_records();
         stats.appended_bytes = writer.appended_bytes;
         stats.unspooled_records = writer.rest.unspooled_records;
+        stats.held_records = self.shared.slots.get().map_or(0, Slots::held);
         drop(writer);
         let gone_bytes =
             counters.resolved_bytes.load(Ordering::Acquire) + counters.evicted_bytes.load(Ordering::Acquire);
@@ -259,8 +312,28 @@ impl Log {
     }
 }
 
+#[inline]
+fn length_of(parts: &[&[u8]]) -> usize {
+    parts.iter().fold(0, |sum, part| sum.saturating_add(part.len()))
+}
+
+#[inline]
+fn head_of(meta: Meta, payload_bytes: u32) -> Head {
+    Head {
+        payload_bytes,
+        crc: 0,
+        marks: meta.marks,
+        kind: meta.kind,
+        flags: meta.flags,
+        appended_unix_nanos: match meta.appended_unix_nanos {
+            0 => clock::coarse_unix_nanos(),
+            nanos => nanos,
+        },
+    }
+}
+
 impl Shared {
-    fn append(&self, head: &Head, parts: &[&[u8]]) -> Result<Position, AppendError> {
+    fn append(&self, head: &Head, parts: &[&[u8]], held: &mut Option<Held>) -> Result<Position, AppendError> {
         let bytes = head.payload_bytes as usize;
         let mut writer = self.lock_writer();
         if let Some(limit) = self.options.max_records
@@ -276,6 +349,12 @@ impl Shared {
             self.roll(&mut writer, bytes)?;
         }
         let Some(active) = writer.active.as_mut() else { return Err(AppendError::OutOfMemory) };
+        let slots = if held.is_some() { self.slots.get() } else { None };
+        if let (Some(slots), Some(held)) = (slots, &*held)
+            && !active.anonymous
+        {
+            slots.note_successor(held, active.segment.sequence, active.appender.offset() as u32);
+        }
         let mut reservation = None;
         let offset = if bytes <= COPY_UNDER_LOCK_BYTES {
             active.appender.append(head, parts)
@@ -286,6 +365,7 @@ impl Shared {
         let Some(offset) = offset else { return Err(AppendError::OutOfMemory) };
         active.records += 1;
         let position = Position { segment: active.ordinal, offset: offset as u32 };
+        let active_is_anonymous = active.anonymous;
         let unspooled = active.anonymous && self.options.directory.is_some();
         if head.marks & self.identity.required_marks == self.identity.required_marks {
             active.segment.count_resolved(head.payload_bytes);
@@ -294,13 +374,37 @@ impl Shared {
         if unspooled {
             writer.rest.unspooled_records += 1;
         }
+        let mut over = held.take();
+        if over.is_some() && active_is_anonymous {
+            // The file knows nothing of the new record yet, which would be lost with this process.
+            writer.rest.superseded.extend(over.take().map(|held| (held, position)));
+            self.has_superseded.store(true, Ordering::Release);
+        }
         if let Some(reservation) = reservation {
             self.copying.fetch_add(1, Ordering::AcqRel);
             drop(writer);
             reservation.publish(head, parts);
             self.copying.fetch_sub(1, Ordering::AcqRel);
         }
+        if let (Some(slots), Some(over)) = (slots, &over) {
+            slots.release(over);
+        }
         Ok(position)
+    }
+
+    /// Lets go of held records whose successors were read: from now on those are looked after. Without a position, of all.
+    #[cold]
+    pub(crate) fn release_superseded(&self, read: Option<Position>) {
+        let Some(slots) = self.slots.get() else { return };
+        let mut writer = self.writer.lock();
+        writer.rest.superseded.retain(|(held, successor)| {
+            let is_read = read.is_none_or(|read| *successor <= read);
+            if is_read {
+                slots.release(held);
+            }
+            !is_read
+        });
+        self.has_superseded.store(!writer.rest.superseded.is_empty(), Ordering::Release);
     }
 
     /// Takes the writer's lock. It is held for some ten nanoseconds as a rule: looking again a few times is far cheaper
@@ -394,7 +498,7 @@ impl Shared {
     }
 
     /// What the checksums of a segment are mixed with; nothing in a log that never has files.
-    fn salt(&self, sequence: u64) -> Option<u32> {
+    pub(crate) fn salt(&self, sequence: u64) -> Option<u32> {
         self.options.directory.is_some().then(|| format::salt(&self.identity.instance, sequence))
     }
 

@@ -4,6 +4,8 @@
 //!
 //! - A [`Region`] has at most one [`Appender`], made together with it. Only the appender hands out space, and never
 //!   the same bytes twice, so a byte range is written by one thread only, before it is published.
+//! - A file of held records has no appender: its places are each filled by who took the place's bit (see `slots`), and not
+//!   read before the process is dead.
 //! - A record is published by a release store of its length word. [`Region::slot`] reads that word with acquire and
 //!   never returns a record that is not published; published bytes do not change again, except the marks word, which is
 //!   only ever accessed as an atomic.
@@ -22,7 +24,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::format::{
     self, CRC_BYTES, Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED,
-    STATE_MASK, record_bytes,
+    STATE_MASK, SUCCESSOR_AT, record_bytes,
 };
 
 const PAGE_BYTES: usize = 4096;
@@ -238,6 +240,43 @@ impl Region {
         let (Some(low), Some(high)) = (self.word(offset), self.word(offset + 4)) else { return 0 };
         let high = u64::from(u32::from_le(high.load(Ordering::Acquire)));
         (high << 32) | u64::from(u32::from_le(low.load(Ordering::Relaxed)))
+    }
+
+    /// Writes a record into a place of held records, which the caller alone has taken.
+    #[inline]
+    pub(crate) fn fill_slot(&self, at: usize, salt: u32, head: &Head, parts: &[&[u8]]) {
+        if self.holds(at, format::SLOT_BYTES) && head.payload_bytes as usize <= format::MAX_HELD_BYTES {
+            self.store_successor(at, 0, 0);
+            fill(self, at, Some(salt), head, parts);
+        }
+    }
+
+    /// Says where the successor of a held record is going to be. Sequence 0: it has none.
+    #[inline]
+    pub(crate) fn store_successor(&self, at: usize, sequence: u64, offset: u32) {
+        for (word, value) in [(8, offset), (12, !offset), (4, (sequence >> 32) as u32), (0, sequence as u32)]
+        {
+            if let Some(field) = self.word(at + SUCCESSOR_AT + word) {
+                field.store(value.to_le(), Ordering::Release);
+            }
+        }
+    }
+
+    /// Returns where the successor of a held record was going to be.
+    pub(crate) fn successor(&self, at: usize) -> Option<(u64, u32)> {
+        let load = |word| {
+            self.word(at + SUCCESSOR_AT + word).map_or(0, |field| u32::from_le(field.load(Ordering::Acquire)))
+        };
+        let sequence = u64::from(load(0)) | u64::from(load(4)) << 32;
+        (sequence != 0 && load(8) == !load(12)).then(|| (sequence, load(8)))
+    }
+
+    /// Empties a place of held records.
+    #[inline]
+    pub(crate) fn clear_slot(&self, at: usize) {
+        if let Some(word) = self.word(at) {
+            word.store(0, Ordering::Release);
+        }
     }
 
     #[inline]

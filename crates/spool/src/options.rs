@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::filesystem::Faults;
 use crate::format::{
-    FIXED_HEADER_BYTES, MARKS_MASK, MAX_PAYLOAD_BYTES, MAX_USER_HEADER_BYTES, RECORD_HEAD_BYTES,
+    FIXED_HEADER_BYTES, MARKS_MASK, MAX_PAYLOAD_BYTES, MAX_USER_HEADER_BYTES, RECORD_HEAD_BYTES, SLOT_BYTES,
 };
+use crate::slots::MAX_SLOTS;
 
 /// What happens when the log reaches its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +45,9 @@ pub struct Options {
     /// Segments that `maintain` keeps ready for rollover when there is little traffic. It doubles as segments are used up
     /// faster, up to 16. Default: 1.
     pub prepared_segments: usize,
+    /// Records that [`Log::hold`](crate::Log::hold) can hold at a time, at most 2,048; fewer where their file (512 bytes each) would
+    /// be more than a 64th of `max_bytes`. Default: 0.
+    pub held_records: usize,
     /// What happens at the bound. Default: [`WhenFull::Reject`].
     pub when_full: WhenFull,
     /// The marks that a record needs to count as resolved: one bit for each destination, bits 0 to 15.
@@ -72,6 +76,7 @@ impl Default for Options {
             max_record_bytes: 32 << 20,
             segment_bytes: 2 << 20,
             prepared_segments: 1,
+            held_records: 0,
             when_full: WhenFull::Reject,
             required_marks: 1,
             user_header: Vec::new(),
@@ -132,6 +137,8 @@ impl Options {
         self.max_resident_bytes = self.max_resident_bytes.max(four);
         self.max_record_bytes =
             self.max_record_bytes.min(MAX_PAYLOAD_BYTES - PAGE_BYTES - MAX_USER_HEADER_BYTES);
+        let share = usize::try_from(self.max_bytes / 64).unwrap_or(usize::MAX) / SLOT_BYTES;
+        self.held_records = self.held_records.min(MAX_SLOTS).min(share);
         self.prepared_segments = self.prepared_segments.clamp(1, MAX_PREPARED_SEGMENTS);
         Ok(self)
     }

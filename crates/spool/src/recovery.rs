@@ -16,6 +16,7 @@ use crate::memory::Region;
 use crate::record::{Evicted, Record};
 use crate::scan::{scan, walk};
 use crate::segment::{Identity, Segment};
+use crate::slots;
 use crate::stats::Notice;
 
 /// One piece of damage found while recovering.
@@ -184,7 +185,8 @@ impl Recovery {
             match read_header(files, &path) {
                 Ok((bytes, header, order)) => match header {
                     Ok(header) => {
-                        let order = order.unwrap_or(header.sequence);
+                        // What was held comes before what may have taken its place.
+                        let order = if header.slot_bytes == 0 { order.unwrap_or(header.sequence) } else { 0 };
                         pending.push(Pending {
                             path,
                             bytes,
@@ -307,7 +309,12 @@ impl Recovery {
             None => Arc::clone(&adopted.identity),
         };
         let salt = format::salt(&identity.instance, pending.sequence);
-        let mut scan = scan(&region, pending.header.as_ref(), pending.blank, salt);
+        let mut scan = match &pending.header {
+            Some(header) if header.slot_bytes != 0 => {
+                slots::scan(&region, header, salt, &context.files, &adopted.instance.directory)
+            }
+            header => scan(&region, header.as_ref(), pending.blank, salt),
+        };
         let doubtful = scan.records.iter().filter(|(at, _)| !region.marks_agree(*at as usize));
         scan.damage.extend(doubtful.map(|(at, _)| (*at as usize + 8, 4, 0, DamageKind::Marks)));
         for (offset, bytes, records, kind) in &scan.damage {

@@ -106,7 +106,7 @@ pub(crate) fn scan(region: &Region, header: Option<&SegmentHeader>, blank: bool,
     found
 }
 
-fn is_intact(region: &Region, offset: usize, head: &Head, salt: u32) -> bool {
+pub(crate) fn is_intact(region: &Region, offset: usize, head: &Head, salt: u32) -> bool {
     region
         .payload(offset, head.payload_bytes)
         .is_some_and(|payload| head.checksum(payload) ^ salt == head.crc)

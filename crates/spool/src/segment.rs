@@ -71,6 +71,7 @@ impl Identity {
             created_unix_nanos,
             required_marks: self.required_marks,
             process_id: self.process_id,
+            slot_bytes: 0,
             user_header: self.user_header.clone(),
         }
     }

@@ -38,6 +38,8 @@ pub struct Stats {
     pub recovered_depth_records: u64,
     /// Records recovered from dead processes.
     pub recovered_records: u64,
+    /// Records that are held (see [`Log::hold`](crate::Log::hold)).
+    pub held_records: u64,
     /// Whether records go to files now.
     pub spooling: bool,
 }

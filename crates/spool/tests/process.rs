@@ -52,6 +52,7 @@ fn in_another_process() {
     let directory = PathBuf::from(std::env::var_os(DIRECTORY).expect("directory"));
     match role.as_str() {
         "append until killed" => append_until_killed(&directory),
+        "hold until killed" => hold_until_killed(&directory),
         "adopt" => adopt(&directory),
         "fork and die" => fork_and_die(&directory),
         "limited file size" => limited_file_size(&directory),
@@ -110,6 +111,65 @@ fn sigkill_loses_nothing_that_was_acknowledged() {
         opened.consumer.close();
         assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 0);
     }
+}
+
+// The first segment takes all that the pipe lets the threads say, so that nothing is in memory only.
+fn hold_until_killed(directory: &Path) {
+    let mut opened = Log::open(Options {
+        held_records: 2048,
+        max_bytes: 64 << 20,
+        max_resident_bytes: 64 << 20,
+        segment_bytes: 16 << 20,
+        ..small(Some(directory))
+    })
+    .expect("open");
+    std::thread::scope(|scope| {
+        for thread in 0..3_u64 {
+            let log = &opened.log;
+            scope.spawn(move || {
+                for number in (0..).map(|number| number * 3 + thread) {
+                    let mut held = log.hold(Meta::kind(1), &[&body(number)[..8]]);
+                    assert!(held.is_some());
+                    log.append_releasing(Meta::kind(2), &[&body(number)], &mut held).expect("append");
+                    say(number);
+                }
+            });
+        }
+        loop {
+            opened.consumer.maintain();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    });
+}
+
+#[test]
+fn sigkill_leaves_each_thing_once_held_or_over() {
+    let directory = temporary();
+    let mut child = start("hold until killed", directory.path());
+    let mut over = BTreeSet::new();
+    for line in said(&mut child) {
+        over.insert(line.parse::<u64>().expect("number"));
+        if over.len() == 2_000 {
+            child.kill().expect("kill");
+        }
+    }
+    child.wait().expect("wait");
+    let mut opened = Log::open(small(Some(directory.path()))).expect("open");
+    let mut held = 0;
+    let mut found = BTreeSet::new();
+    for record in recover_all(&mut opened) {
+        let payload = payload(&record);
+        let number = u64::from_le_bytes(payload[..8].try_into().expect("number"));
+        assert!(found.insert(number), "{number} was recovered twice");
+        if record.kind() == 1 {
+            held += 1;
+            assert!(!over.contains(&number), "{number} was over");
+        } else {
+            assert_eq!(payload, body(number));
+        }
+    }
+    assert!(held <= 3, "one a thread: {held}");
+    assert_eq!(over.difference(&found).count(), 0);
 }
 
 fn adopt(directory: &Path) {

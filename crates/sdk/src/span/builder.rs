@@ -139,6 +139,7 @@ impl SpanBuilder {
                 data: self.data,
                 task_id: self.task_id,
                 expected: None,
+                held: None,
                 in_scope: false,
                 trace: self.trace,
             })),
@@ -150,7 +151,7 @@ impl SpanBuilder {
             span.set_data_key("obs.trace_id", trace_id.as_str());
             span.set_data_key("obs.span_id", span_id.as_str());
         }
-        if let Some(open) = &span.open {
+        if let Some(open) = &mut span.open {
             open.write_start();
         }
         span

@@ -1,6 +1,7 @@
 //! A span's records: one at its start, one at its end, straight into the log.
 
 use endspan_model::Timestamp;
+use endspan_spool::Held;
 
 use super::Open;
 use crate::ids::IdText;
@@ -14,25 +15,35 @@ const START_PAYLOAD_BYTES: usize = 1024;
 
 impl Open {
     #[inline]
-    pub(super) fn write_start(&self) {
+    pub(super) fn write_start(&mut self) {
         let Some(inner) = &self.trace.inner else { return };
         if !inner.pipeline.records_starts() {
             return;
         }
         let most = if inner.pipeline.writes_starts() { usize::MAX } else { START_PAYLOAD_BYTES };
-        self.write(Phase::Start, None, most);
+        self.held = self.write(None, most, |at, parts| inner.pipeline.append_start(at, parts));
     }
 
     #[inline]
-    pub(super) fn write_end(&self, end: Timestamp) {
-        self.write(Phase::End, Some(end), usize::MAX);
+    pub(super) fn write_end(&mut self, end: Timestamp) {
+        let held = self.held.take();
+        let Some(inner) = &self.trace.inner else { return };
+        if inner.pipeline.is_enabled() {
+            self.write(Some(end), usize::MAX, |at, parts| {
+                inner.pipeline.append_releasing(Phase::End, at, parts, held);
+                None
+            });
+        }
     }
 
-    fn write(&self, phase: Phase, end: Option<Timestamp>, most: usize) {
-        let Some(inner) = &self.trace.inner else { return };
-        if !inner.pipeline.is_enabled() {
-            return;
-        }
+    #[inline]
+    fn write(
+        &self,
+        end: Option<Timestamp>,
+        most: usize,
+        append: impl FnOnce(Timestamp, &[&[u8]]) -> Option<Held>,
+    ) -> Option<Held> {
+        let inner = self.trace.inner.as_ref()?;
         let fits = |payload: &&PayloadSource| payload.text.as_bytes().len() <= most;
         let payloads =
             [self.input.as_ref(), self.output.as_ref(), self.data.as_ref(), self.expected.as_deref()]
@@ -63,6 +74,6 @@ impl Open {
             ],
         };
         let at = end.unwrap_or(self.start);
-        record.write(|parts| inner.pipeline.append(phase, at, parts));
+        record.write(|parts| append(at, parts))
     }
 }

@@ -14,6 +14,9 @@ use crate::settings::{self, Environment, Variable};
 /// Most destinations of one tracer: each has a bit in the log's marks, and one is taken (`engine::ENDED`).
 const MAX_EXPORTERS: usize = 31;
 
+/// Open spans that are held beside the log; the starts of more go into it.
+const HELD_SPANS: usize = 2048;
+
 /// Settings of a [`Tracer`]. What is not set comes from the environment, else from the defaults; the reference page
 /// `docs/environment.md` lists both.
 #[derive(Default)]
@@ -215,7 +218,8 @@ impl TracerBuilder {
         let common = self.lane_config(&environment);
         let lanes: Vec<LaneConfig> =
             exporters.iter().map(|exporter| exporter.lane(common.clone()).checked()).collect();
-        let log = self.log_options(&environment, &exporters);
+        let starts_are_written = lanes.iter().any(|lane| lane.start_mode.writes_starts());
+        let log = self.log_options(&environment, &exporters, starts_are_written);
         announce(&exporters, &lanes, &log);
         let shutdown_timeout = self
             .shutdown_timeout
@@ -269,7 +273,12 @@ impl TracerBuilder {
         }
     }
 
-    fn log_options(&self, environment: &Environment, exporters: &[Arc<dyn Exporter>]) -> Options {
+    fn log_options(
+        &self,
+        environment: &Environment,
+        exporters: &[Arc<dyn Exporter>],
+        starts_are_written: bool,
+    ) -> Options {
         let bytes = |argument, variable: Variable, default: u64| {
             environment.integer_or(argument, variable).map_or(default, i64::unsigned_abs)
         };
@@ -292,6 +301,7 @@ impl TracerBuilder {
             directory,
             max_resident_bytes: queue,
             when_full: WhenFull::EvictOldest,
+            held_records: if starts_are_written { 0 } else { HELD_SPANS },
             required_marks: u32::MAX.checked_shr(32 - exporters.len() as u32).unwrap_or(0).max(1),
             user_header,
             sync_interval: sync,

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use endspan_model::Timestamp;
+use endspan_spool::Held;
 
 use super::Tracer;
 use crate::account::Report;
 use crate::ids;
 use crate::lane::Phase;
 use crate::record::RawSpan;
+
+/// What is held of a span between [`Tracer::submit_raw_start`] and [`Tracer::submit_raw_end`].
+#[derive(Debug, Default)]
+pub struct RawStart(Option<Held>);
 
 impl Tracer {
     /// Hands over a span whose payloads are encoded already: as an end if it has an end time, else as a start.
@@ -22,6 +27,23 @@ impl Tracer {
         let phase = if span.end.is_some() { Phase::End } else { Phase::Start };
         let at = span.end.unwrap_or(span.start);
         span.fields().write(|parts| self.pipeline.append(phase, at, parts));
+    }
+
+    /// Hands over the start of a span whose end will be handed over with what this returns. Cheaper than
+    /// [`Tracer::submit_raw`] where no exporter writes starts: the start is held beside the queue until then.
+    pub fn submit_raw_start(&self, span: &RawSpan<'_>) -> RawStart {
+        if !self.pipeline.enabled {
+            return RawStart::default();
+        }
+        RawStart(span.fields().write(|parts| self.pipeline.append_start(span.start, parts)))
+    }
+
+    /// Hands over the end of a span. In a forked child, what its parent holds of the span stays held.
+    pub fn submit_raw_end(&self, span: &RawSpan<'_>, start: RawStart) {
+        if self.pipeline.enabled {
+            let at = span.end.unwrap_or(span.start);
+            span.fields().write(|parts| self.pipeline.append_releasing(Phase::End, at, parts, start.0));
+        }
     }
 
     /// Makes a new span id, the text of a UUID.

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::{Consumer, Pooled};
 use crate::clock;
+use crate::format::SLOT_BYTES;
 use crate::instance::Instance;
 use crate::log::{Prepared, Shared};
 use crate::memory::Region;
 use crate::options::MAX_PREPARED_SEGMENTS;
 use crate::segment::mark_free;
+use crate::slots::Slots;
 use crate::stats::Notice;
 
 /// Segments copied from memory to files in one call of `maintain`.
@@ -75,6 +77,7 @@ impl Consumer {
         if shared.options.directory.is_some() && (self.failing.is_none() || self.may_retry(now)) {
             match self.prepare_file(&shared) {
                 Ok(prepared) => {
+                    self.prepare_slots(&shared);
                     if self.failing.take().is_some() {
                         shared.context.notices.lock().push(Notice::SpoolRestored);
                     }
@@ -85,6 +88,35 @@ impl Consumer {
             }
         }
         self.prepare_anonymous(&shared)
+    }
+
+    /// Makes the file of held records, when there is none. Records are not held where that fails.
+    fn prepare_slots(&mut self, shared: &Shared) {
+        let records = shared.options.held_records;
+        if records == 0 || shared.slots.get().is_some() || self.slots_failed {
+            return;
+        }
+        let len = Slots::file_bytes(records, shared.identity.user_header.len());
+        if !shared.has_room_for(len, false) {
+            return;
+        }
+        let sequence = shared.next_sequence();
+        let Some(salt) = shared.salt(sequence) else { return };
+        let Ok((mut region, path)) = self.create_file(shared, sequence, len) else {
+            self.slots_failed = true;
+            return;
+        };
+        let mut header = shared.identity.header(sequence, len, clock::unix_nanos());
+        header.slot_bytes = SLOT_BYTES as u32;
+        region.write(0, &header.encode());
+        if region.populate().is_err() {
+            self.slots_failed = true;
+            drop(region);
+            let _ = shared.context.files.remove(&path);
+            return;
+        }
+        shared.account(len, false);
+        let _ = shared.slots.set(Slots::new(region, header.data_start(), salt, path));
     }
 
     fn prepare_anonymous(&mut self, shared: &Shared) -> Option<Prepared> {
