@@ -1,9 +1,10 @@
 //! Times between Python and the pipeline.
 
 use endspan::Timestamp;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple};
 
 struct Datetime {
     /// `datetime.fromtimestamp`'s stand-in that loses nothing: `epoch + timedelta(microseconds=…)`.
@@ -40,11 +41,20 @@ pub(crate) fn to_python(py: Python<'_>, time: Timestamp) -> PyResult<Bound<'_, P
 
 /// Reads a `datetime` (a naive one is local time, as everywhere in Python) or seconds since the Unix epoch.
 pub(crate) fn from_python(time: &Bound<'_, PyAny>) -> Option<Timestamp> {
-    if let Ok(seconds) = time.extract::<f64>() {
+    if time.is_instance_of::<PyFloat>() || time.is_instance_of::<PyInt>() {
+        let seconds = time.extract::<f64>().ok()?;
         return Timestamp::from_unix_nanos((seconds * 1e6).round() as i128 * 1000);
     }
+    moment(time).or_else(|| {
+        // Numbers of other libraries.
+        let seconds = time.extract::<f64>().ok()?;
+        Timestamp::from_unix_nanos((seconds * 1e6).round() as i128 * 1000)
+    })
+}
+
+fn moment(time: &Bound<'_, PyAny>) -> Option<Timestamp> {
     let known = datetime(time.py()).ok()?;
-    let aware = match time.getattr("tzinfo") {
+    let aware = match time.getattr(intern!(time.py(), "tzinfo")) {
         Ok(zone) if !zone.is_none() => time.clone(),
         _ => time.call_method0("astimezone").ok()?,
     };

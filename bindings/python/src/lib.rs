@@ -8,11 +8,13 @@ mod clock;
 mod encode;
 mod exporters;
 mod host_log;
+mod model;
 mod normalise;
 mod payloads;
 mod report;
 mod span;
 mod tracer;
+mod whole;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -71,6 +73,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(interpreter_ends, module)?)?;
     module.add_function(wrap_pyfunction!(normalise::normalise, module)?)?;
     module.add_class::<span::Ready>()?;
+    module.add_class::<model::Models>()?;
     module.add_function(wrap_pyfunction!(span::current_span, module)?)?;
     module.add_function(wrap_pyfunction!(span::set_current, module)?)?;
     module.add_function(wrap_pyfunction!(span::forked, module)?)?;

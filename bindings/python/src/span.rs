@@ -16,7 +16,7 @@ use crate::tracer::{PyTrace, PyTracer};
 
 /// A start holds input and data only up to this size, and only if they are plain, unless an exporter writes starts. It
 /// is there for the case that this process dies.
-const START_PAYLOAD_BYTES: usize = 1024;
+pub(crate) const START_PAYLOAD_BYTES: usize = 1024;
 
 /// Forks that this process came from.
 static FORKS: AtomicU64 = AtomicU64::new(0);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use endspan::{RawSpan, SpanType, Status, Timestamp, Tracer};
+use endspan::{Timestamp, Tracer};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::exporters::PyExporter;
-use crate::payloads::{self, Payloads};
+use crate::payloads;
 use crate::span::{Arguments, PySpan};
-use crate::{clock, report};
+use crate::whole::{self, Whole};
+use crate::{clock, model, report};
 
 /// The pipeline behind `endspan.Tracer`.
 #[pyclass(name = "Tracer", module = "endspan._native", subclass, frozen, weakref)]
@@ -135,7 +136,6 @@ impl PyTracer {
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn submit(
         &self,
-        py: Python<'_>,
         id: &Bound<'_, PyAny>,
         trace_id: &Bound<'_, PyAny>,
         name: &Bound<'_, PyAny>,
@@ -151,38 +151,28 @@ impl PyTracer {
         status: Option<&str>,
         span_type: Option<&str>,
     ) -> PyResult<()> {
-        if !self.tracer.is_enabled() || (end_time.is_none() && !self.tracer.records_starts()) {
+        if !whole::is_wanted(&self.tracer, end_time.is_some()) {
             return Ok(());
         }
-        let text = |value: Option<&Bound<'_, PyAny>>| value.and_then(payloads::text);
-        let (Some(id), Some(trace_id)) = (payloads::text(id), payloads::text(trace_id)) else {
-            return Ok(());
-        };
-        if id.is_empty() || trace_id.is_empty() {
-            return Ok(());
+        Whole {
+            id,
+            trace_id,
+            name: Some(name),
+            start: clock::from_python(start_time),
+            end: end_time.map(|end| clock::from_python(end).unwrap_or_else(Timestamp::now)),
+            parent_id,
+            task_id,
+            group_id,
+            status,
+            span_type,
+            values: [input, output, data, expected],
         }
-        let name = payloads::text(name).unwrap_or_default();
-        let (parent_id, task_id, group_id) = (text(parent_id), text(task_id), text(group_id));
-        let start = clock::from_python(start_time).unwrap_or_else(Timestamp::now);
-        let end = end_time.and_then(clock::from_python);
-        let encoded = Payloads::encode(py, [input, output, data, expected], None);
-        self.tracer.submit_raw(&RawSpan {
-            trace_id: &trace_id,
-            id: &id,
-            parent_id: parent_id.as_deref().filter(|id| !id.is_empty()),
-            name: &name,
-            start,
-            end,
-            status: status.and_then(Status::from_name),
-            span_type: span_type.and_then(SpanType::from_name),
-            task_id: task_id.as_deref(),
-            group_id: group_id.as_deref(),
-            input: encoded.get(0),
-            output: encoded.get(1),
-            data: encoded.get(2),
-            expected: encoded.get(3),
-        });
-        encoded.done(&self.tracer)
+        .submit(&self.tracer)
+    }
+
+    /// Hands over a span that is a pydantic model with the fields of agentex-sdk's `Span`: as an end, or as a start.
+    fn submit_model(&self, span: &Bound<'_, PyAny>, ended: bool) -> PyResult<()> {
+        model::submit(&self.tracer, span, ended)
     }
 
     /// Delivers what ended until now; waits at most `timeout` seconds.
