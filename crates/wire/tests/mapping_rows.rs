@@ -27,7 +27,7 @@ fn tags() -> AgentTags {
 fn text(span: &Span, tags: &AgentTags) -> String {
     let before = span.clone();
     let mut out = b"kept".to_vec();
-    sgp::encode_item(&mut out, span, tags);
+    sgp::encode_item(&mut out, span, Some(tags));
     assert_eq!(*span, before);
     String::from_utf8(out).unwrap().strip_prefix("kept").unwrap().to_owned()
 }
@@ -73,6 +73,17 @@ fn rows_49_to_51_tags_are_added_behind_the_users_keys() {
     let text = text(&with_data(r#"{"z":1.10,"a":[{"x":2}]}"#), &all);
     let metadata = r#""metadata":{"z":1.10,"a":[{"x":2}],"__source__":"agentex","__acp_type__":"sync","__agent_name__":"a \"b\"","__agent_id__":"7"},"#;
     assert!(text.contains(metadata), "{text}");
+}
+
+#[test]
+fn without_tags_the_metadata_is_the_spans_own() {
+    let metadata_of = |span: &Span| {
+        let mut out = Vec::new();
+        sgp::encode_item(&mut out, span, None);
+        serde_json::from_slice::<Value>(&out).unwrap()["metadata"].clone()
+    };
+    assert_eq!(metadata_of(&span()), json!({}));
+    assert_eq!(metadata_of(&with_data(r#"{"__source__":"mine"}"#)), json!({"__source__": "mine"}));
 }
 
 #[test]
@@ -204,7 +215,7 @@ fn what_is_sent_is_taken_by_the_other_side() {
         ..with_data(r#"{"__error__":{"type":"E","message":"m"},"obs_trace_id":"x"}"#)
     };
     let mut one = Vec::new();
-    sgp::encode_item(&mut one, &rich, &tags());
+    sgp::encode_item(&mut one, &rich, Some(&tags()));
     let body = sgp::encode_batch(&[one.clone(), one]);
     let spans = sgp::decode_batch(&body.into()).unwrap();
     assert_eq!(spans.len(), 2);

@@ -156,7 +156,7 @@ proptest! {
     fn items_are_valid_and_keep_the_users_metadata(span in agentex_span(), acp_type in option::of(any_text())) {
         let tags = AgentTags { acp_type, ..AgentTags::default() };
         let mut body = Vec::new();
-        sgp::encode_item(&mut body, &span, &tags);
+        sgp::encode_item(&mut body, &span, Some(&tags));
         let decoded = sgp::decode_create(&body.into()).unwrap();
         prop_assert_eq!((&decoded.id, &decoded.trace_id, &decoded.name), (&span.id, &span.trace_id, &span.name));
         let sent = decoded.metadata.unwrap().to_value();

@@ -25,7 +25,7 @@ const DEFAULT_BASE_URL: &str = "https://api.egp.scale.com";
 /// Switched off without a key or an account: it then sends nothing and says so once.
 pub struct SgpExporter {
     client: HttpClient,
-    tags: Arc<AgentTags>,
+    tags: Option<AgentTags>,
     write_starts: bool,
     identity: String,
     disabled: Option<String>,
@@ -39,6 +39,7 @@ pub struct SgpBuilder {
     account_id: Option<String>,
     base_url: Option<String>,
     write_starts: Option<bool>,
+    no_agent_tags: bool,
     transport: Option<Arc<dyn Transport>>,
 }
 
@@ -83,6 +84,14 @@ impl SgpBuilder {
         self
     }
 
+    /// Sets whether items say which agent they come from: `__source__`, `__acp_type__`, `__agent_name__` and
+    /// `__agent_id__` in their metadata. Else they do.
+    #[must_use]
+    pub const fn agent_tags(mut self, tag: bool) -> Self {
+        self.no_agent_tags = !tag;
+        self
+    }
+
     /// Sets the transport. Else [`HttpTransport`].
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
@@ -122,7 +131,7 @@ impl SgpBuilder {
         SgpExporter {
             identity: format!("sgp {} {account}", client.base_url),
             client,
-            tags: Arc::new(AgentTags {
+            tags: (!self.no_agent_tags).then(|| AgentTags {
                 acp_type: environment.text(settings::ACP_TYPE).or_else(|| Some("async".to_owned())),
                 agent_name: environment.text(settings::AGENT_NAME),
                 agent_id: environment.text(settings::AGENT_ID),
@@ -164,7 +173,7 @@ impl Exporter for SgpExporter {
             if index > 0 {
                 body.push(b',');
             }
-            encode_item(&mut body, &entry.span, &self.tags);
+            encode_item(&mut body, &entry.span, self.tags.as_ref());
         }
         body.extend_from_slice(b"]}");
         let client = self.client.clone();

@@ -25,7 +25,9 @@ pub struct AgentTags {
 /// API's types: array payloads are wrapped as `{"items": [...]}` (the API refuses arrays), a type that is
 /// none of the 26 becomes `STANDALONE`, an unfinished span carries no status, a malformed `__error__` still
 /// counts as an error, and observability ids in `data` are also sent in the fields made for them.
-pub fn encode_item(out: &mut Vec<u8>, span: &Span, tags: &AgentTags) {
+///
+/// Without `tags` the metadata is the span's own, as scale-gp-beta's tracing sends it.
+pub fn encode_item(out: &mut Vec<u8>, span: &Span, tags: Option<&AgentTags>) {
     let data = span.metadata.as_ref();
     let error = error_record(data).map(ErrorRecord::read);
     out.extend_from_slice(b"{\"name\":");
@@ -91,16 +93,23 @@ impl ErrorRecord {
     }
 }
 
-fn push_metadata(out: &mut Vec<u8>, data: Option<&Payload>, tags: &AgentTags, error: Option<&ErrorRecord>) {
+fn push_metadata(
+    out: &mut Vec<u8>,
+    data: Option<&Payload>,
+    tags: Option<&AgentTags>,
+    error: Option<&ErrorRecord>,
+) {
     let mut additions: Vec<(&'static str, Cow<'static, [u8]>)> = Vec::with_capacity(8);
-    additions.push(("__source__", Cow::Borrowed(b"\"agentex\"")));
-    for (key, tag) in [
-        ("__acp_type__", &tags.acp_type),
-        ("__agent_name__", &tags.agent_name),
-        ("__agent_id__", &tags.agent_id),
-    ] {
-        if let Some(tag) = tag {
-            additions.push((key, string(tag)));
+    if let Some(tags) = tags {
+        additions.push(("__source__", Cow::Borrowed(b"\"agentex\"")));
+        for (key, tag) in [
+            ("__acp_type__", &tags.acp_type),
+            ("__agent_name__", &tags.agent_name),
+            ("__agent_id__", &tags.agent_id),
+        ] {
+            if let Some(tag) = tag {
+                additions.push((key, string(tag)));
+            }
         }
     }
     if let Some(error) = error {
@@ -114,6 +123,9 @@ fn push_metadata(out: &mut Vec<u8>, data: Option<&Payload>, tags: &AgentTags, er
     match data {
         Some(data) => push_object(out, data),
         None => out.extend_from_slice(b"{}"),
+    }
+    if additions.is_empty() {
+        return;
     }
     let object = out.get(start..).unwrap_or_default();
     // A key that is there already keeps its place and gets the new value, so the object must be taken
