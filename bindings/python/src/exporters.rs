@@ -39,21 +39,22 @@ impl PyExporter {
 /// Delivers spans to SGP, `PUT /v5/spans/batch`.
 ///
 /// What is not given comes from the environment: `SGP_API_KEY`, `SGP_ACCOUNT_ID`, `SGP_CLIENT_BASE_URL`. Without a key or
-/// an account it is switched off.
+/// an account it is switched off. `agent_tags=False` leaves `__source__` and the agent's name out of items' metadata.
 #[pyclass(name = "SGPExporter", module = "endspan", extends = PyExporter, frozen)]
 pub(crate) struct PySgpExporter;
 
 #[pymethods]
 impl PySgpExporter {
     #[new]
-    #[pyo3(signature = (api_key=None, account_id=None, base_url=None, *, write_starts=None))]
+    #[pyo3(signature = (api_key=None, account_id=None, base_url=None, *, write_starts=None, agent_tags=true))]
     fn new(
         api_key: Option<String>,
         account_id: Option<String>,
         base_url: Option<String>,
         write_starts: Option<bool>,
+        agent_tags: bool,
     ) -> PyClassInitializer<Self> {
-        let mut builder = endspan::SgpExporter::builder();
+        let mut builder = endspan::SgpExporter::builder().agent_tags(agent_tags);
         if let Some(key) = api_key {
             builder = builder.api_key(key);
         }

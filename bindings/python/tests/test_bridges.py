@@ -50,6 +50,57 @@ def test_scale_gp_traces_and_spans(scale_gp: Any, backend: Backend) -> None:
     assert tracer.flush(120).delivered == 3
 
 
+def test_scale_gp_sends_what_it_replaces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same program with and without the drop-in; items are equal, key by key."""
+    tracing = pytest.importorskip("scale_gp_beta.lib.tracing")
+    import scale_gp_beta
+
+    import endspan.scale_gp
+
+    for name, value in {"AGENT_NAME": "agent", "AGENT_ID": "7"}.items():
+        monkeypatch.setenv(name, value)
+
+    def items(destination: Backend) -> dict[str, dict[str, Any]]:
+        client = scale_gp_beta.SGPClient(api_key="key", account_id="account", base_url=destination.url)
+        tracing.trace_queue_manager._global_tracing_queue_manager = None
+        tracing.init(client)
+        with tracing.create_trace("workflow", trace_id="t", span_id="w", group_id="g", metadata={"m": {"k": [1, "é"]}}):
+            with tracing.create_span("step", span_id="s", span_type="COMPLETION", input={"a": 1.5}) as span:
+                span.output = {"b": [None, True]}
+            with pytest.raises(ValueError):
+                with tracing.create_span("broken", span_id="b", metadata={"mine": 1}):
+                    raise ValueError("boom")
+            with tracing.create_span("empty", span_id="e"):
+                pass
+        tracing.flush_queue()
+        tracing.trace_queue_manager._global_tracing_queue_manager.shutdown(120)
+
+        # The original writes spans twice; what counts is what is stored in the end.
+        def ended(there: Backend) -> dict[str, dict[str, Any]]:
+            return {item["id"]: item for item in there.sgp if item.get("end_timestamp")}
+
+        assert destination.wait_for(lambda there: len(ended(there)) == 4)
+        return ended(destination)
+
+    original = items(backend)
+    other = Backend()
+    endspan.scale_gp.install(linger_ms=1)
+    try:
+        ours = items(other)
+    finally:
+        endspan.scale_gp.uninstall(120)
+        tracing.trace_queue_manager._global_tracing_queue_manager = None
+        other.close()
+    times = ("start_timestamp", "end_timestamp")
+    assert ours.keys() == original.keys()
+    for id, item in original.items():
+        assert {key: ours[id].get(key) for key in item if key not in times} == {
+            key: value for key, value in item.items() if key not in times
+        }
+        assert ours[id].keys() == item.keys()
+        assert [len(ours[id][key]) for key in times] == [len(item[key]) for key in times]
+
+
 def test_d24_a_bad_payload_hurts_no_other(scale_gp: Any, backend: Backend) -> None:
     with scale_gp.create_trace("workflow"):
         with scale_gp.create_span("bad", input={"nan": float("nan"), "lock": __import__("threading").Lock()}):

@@ -28,6 +28,7 @@ class SGPExporter(Exporter):
         base_url: str | None = None,
         *,
         write_starts: bool | None = None,
+        agent_tags: bool = True,
     ) -> SGPExporter: ...
 
 class AgentexExporter(Exporter):

@@ -86,7 +86,8 @@ class _Installation:
             return found
         with self.lock:
             return self.tracers.setdefault(
-                destination, Tracer([_native.SGPExporter(*destination)], observe=None, **self.settings)
+                destination,
+                Tracer([_native.SGPExporter(*destination, agent_tags=False)], observe=None, **self.settings),
             )
 
     def submit(self, manager: Any, span: Any) -> bool:
