@@ -125,6 +125,60 @@ impl Decompressor {
     }
 }
 
+impl Decompressor {
+    /// Decompresses into room that is used again.
+    pub(crate) fn decompress_into(&mut self, block_key: i64, frame: &[u8], room: &mut Vec<u8>) -> Result<()> {
+        let size = zstd::bulk::Decompressor::upper_bound(frame)
+            .filter(|size| (1..=MAX_CONTENT_BYTES).contains(size));
+        room.clear();
+        // One huge block must not pin its memory for good.
+        room.shrink_to(FULL_BYTES * 4);
+        let done = size.and_then(|size| {
+            room.reserve(size);
+            self.0.decompress_to_buffer(frame, room).ok()
+        });
+        done.map(drop).ok_or_else(|| EngineError::damaged(format!("block {block_key} does not decompress")))
+    }
+}
+
+/// What text is looked for in.
+pub(crate) struct ScannedRecord<'a> {
+    pub(crate) sequence: i64,
+    pub(crate) input: &'a [u8],
+    pub(crate) output: &'a [u8],
+    pub(crate) metadata: &'a [u8],
+}
+
+/// Walks all records of a block's content.
+pub(crate) fn scan_records(
+    block_key: i64,
+    content: &[u8],
+) -> impl Iterator<Item = Result<ScannedRecord<'_>>> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        if offset >= content.len() {
+            return None;
+        }
+        let at = offset;
+        let Some(record) = parse(content, at) else {
+            offset = usize::MAX;
+            return Some(Err(EngineError::damaged(format!(
+                "block {block_key} has no readable record at {at}"
+            ))));
+        };
+        offset += record.bytes.len();
+        let mut rest = record.bytes.get(record.head_bytes..).unwrap_or_default();
+        let mut next = |length: Option<usize>| {
+            let (text, after) = rest.split_at_checked(length.unwrap_or(0)).unwrap_or_default();
+            rest = after;
+            text
+        };
+        let [input, output, metadata, ..] = record.lengths;
+        let (input, output, metadata) = (next(input), next(output), next(metadata));
+        Some(Ok(ScannedRecord { sequence: record.sequence, input, output, metadata }))
+    })
+}
+
 /// A decompressed block.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
@@ -194,23 +248,27 @@ impl Block {
     }
 
     fn parse(&self, offset: usize) -> Option<Record<'_>> {
-        let content = self.content.get(offset..)?;
-        let mut rest = content;
-        let sequence = i64::try_from(take_number(&mut rest)?).ok()?;
-        let mut lengths = [None; PAYLOADS];
-        let mut total = 0_usize;
-        for length in &mut lengths {
-            *length = usize::try_from(take_number(&mut rest)?).ok()?.checked_sub(1);
-            total = total.checked_add(length.unwrap_or(0))?;
-        }
-        let head_bytes = content.len() - rest.len();
-        let bytes = content.get(..head_bytes.checked_add(total)?)?;
-        Some(Record { sequence, bytes, lengths, head_bytes })
+        parse(&self.content, offset)
     }
 
     fn damaged(&self, offset: usize) -> EngineError {
         EngineError::damaged(format!("block {} has no readable record at {offset}", self.key))
     }
+}
+
+fn parse(content: &[u8], offset: usize) -> Option<Record<'_>> {
+    let content = content.get(offset..)?;
+    let mut rest = content;
+    let sequence = i64::try_from(take_number(&mut rest)?).ok()?;
+    let mut lengths = [None; PAYLOADS];
+    let mut total = 0_usize;
+    for length in &mut lengths {
+        *length = usize::try_from(take_number(&mut rest)?).ok()?.checked_sub(1);
+        total = total.checked_add(length.unwrap_or(0))?;
+    }
+    let head_bytes = content.len() - rest.len();
+    let bytes = content.get(..head_bytes.checked_add(total)?)?;
+    Some(Record { sequence, bytes, lengths, head_bytes })
 }
 
 fn push_number(bytes: &mut Vec<u8>, mut number: u64) {

@@ -15,6 +15,7 @@
 mod backfill;
 mod block;
 mod checkpoint;
+mod columns;
 mod compact_id;
 mod compactor;
 mod directory;
@@ -29,6 +30,8 @@ mod schema;
 mod search;
 mod shared;
 mod store;
+mod text_scan;
+mod text_search;
 mod trace_reads;
 mod writer;
 

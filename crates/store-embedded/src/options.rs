@@ -27,6 +27,12 @@ pub struct Options {
     pub compaction: bool,
     /// Entries that the id index collects in memory before they go to disk in sorted slices. Default 131,072.
     pub id_buffer_entries: usize,
+    /// Most memory for the columns that filters look at; older rows than fit are read from disk. A span takes 45 to 70 bytes.
+    /// Default 256 MiB; 0 for none.
+    pub column_bytes: usize,
+    /// Rows of a segment of columns, for tests that need many.
+    #[doc(hidden)]
+    pub column_segment_rows: usize,
     /// The SQLite VFS to use, for tests that simulate a failing disk.
     #[doc(hidden)]
     pub vfs: Option<String>,
@@ -47,6 +53,8 @@ impl Default for Options {
             checkpoint_bytes: 16 << 20,
             compaction: true,
             id_buffer_entries: 1 << 17,
+            column_bytes: 256 << 20,
+            column_segment_rows: 16_384,
             vfs: None,
         }
     }

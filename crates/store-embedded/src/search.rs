@@ -1,8 +1,9 @@
 //! The search: candidates in the order of the query, each checked against its row, then against its payloads.
 //!
-//! SQLite narrows by what it can compare; [`SpanFilter`](endspan_store::search::SpanFilter) has the last word. By start,
-//! candidates stream from the index and reading ends with the page. By other keys, and for given ids, the
-//! candidates are gathered and sorted first.
+//! The [columns](crate::columns) find candidates in memory; [`SpanFilter`](endspan_store::search::SpanFilter) has the last
+//! word. Text is looked for in whole blocks first. For rows that the columns do not have, SQLite narrows by what it can
+//! compare: by start, candidates stream from the index and reading ends with the page; by other keys, and for given ids,
+//! the candidates are gathered and sorted first.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,12 +15,14 @@ use endspan_store::{
 use rusqlite::{ToSql, params};
 
 use crate::{
+    columns::{Found, OTHER_NAME, Scan, View},
     compact_id::CompactId,
     error::Result,
     readers::Reading,
-    reads::trace_id,
+    reads::{latest, trace_id},
     row::{FACETS, SPAN_ROW, SpanRow, read_facets, read_span_row},
     shared::short_hash,
+    text_search::TextSearch,
 };
 
 /// Candidates whose payloads are read together: neighbours share blocks.
@@ -42,18 +45,43 @@ pub(crate) fn search_spans(
     query: &SpanQuery,
 ) -> Result<SpanPage> {
     let accounts = reading.account_keys(account);
-    let mut search = Search { query, page: PageBuilder::new(query), traces: HashMap::new() };
+    let mut search =
+        Search { query, page: PageBuilder::new(query), traces: HashMap::new(), knows_payloads: false };
     if query.limit == 0 {
         return Ok(SpanPage::default());
     }
     if let Some(sequences) = given(reading, account, &accounts, &query.filter)? {
         search.take_any(reading, &sequences, &accounts)?;
-    } else if let ([account_key], SpanSort::StartTime) = (&*accounts, query.sort) {
-        search.stream(reading, *account_key)?;
-    } else {
-        search.take_by_key(reading, &accounts)?;
+        return Ok(search.page.finish());
+    }
+    let snapshot = latest(reading.connection)?;
+    match reading.shared.columns.view(snapshot, &query.filter.names) {
+        Some(view) if view.latest_uncovered_start.is_none() || query.takes_latest_first() => {
+            if let Some(below) = search.take_columns(reading, account, &accounts, &view)? {
+                search.take_rows(reading, &accounts, Some(below))?;
+            }
+        }
+        _ => search.take_rows(reading, &accounts, None)?,
     }
     Ok(search.page.finish())
+}
+
+/// How a query examines spans.
+trait Order {
+    /// Whether larger keys come first.
+    fn is_descending(&self) -> bool;
+    /// Whether spans that start later come first.
+    fn takes_latest_first(&self) -> bool;
+}
+
+impl Order for SpanQuery {
+    fn is_descending(&self) -> bool {
+        (self.direction == SortDirection::Descending) != self.backward
+    }
+
+    fn takes_latest_first(&self) -> bool {
+        self.sort == SpanSort::StartTime && self.is_descending()
+    }
 }
 
 struct Search<'q> {
@@ -61,11 +89,156 @@ struct Search<'q> {
     page: PageBuilder<'q>,
     /// The ids of traces that were met.
     traces: HashMap<i64, TraceId>,
+    /// Whether payloads have been looked at before their spans are read.
+    knows_payloads: bool,
 }
 
 impl Search<'_> {
+    /// Takes what reading rows finds, if asked only what starts at a moment or before.
+    fn take_rows(
+        &mut self,
+        reading: &mut Reading<'_>,
+        accounts: &[i64],
+        start_to: Option<i64>,
+    ) -> Result<()> {
+        match (accounts, self.query.sort) {
+            ([account_key], SpanSort::StartTime) => self.stream(reading, *account_key, start_to),
+            _ => self.take_by_key(reading, accounts, start_to),
+        }
+    }
+
+    /// Takes what the columns find. Returns the moment from which on back rows must be read, if they must.
+    fn take_columns(
+        &mut self,
+        reading: &mut Reading<'_>,
+        account: Option<&AccountId>,
+        accounts: &[i64],
+        view: &View,
+    ) -> Result<Option<i64>> {
+        let query = self.query;
+        let descending = query.is_descending();
+        let scan = Scan::new(&query.filter, query.sort, descending, accounts, view, reading.shared.keyed);
+        let also = self.rewritten(reading, view)?;
+        let mut text = if query.filter.text.is_empty() {
+            None
+        } else {
+            Some(TextSearch::new(reading, account, &query.filter.text, &view.names)?)
+        };
+        let mut most =
+            if query.filter.needs_payloads() { BATCH } else { self.page.wanted().clamp(64, MAX_HELD) };
+        let mut from = query.from.as_ref().map(|from| from.key.0);
+        loop {
+            let masks = text.as_ref().map(TextSearch::masks);
+            let (mut found, more) = scan.first(view, from, most, masks, &also);
+            let below = view.latest_uncovered_start.filter(|uncovered| {
+                let before = found.len();
+                found.retain(|found| found.key > *uncovered);
+                found.len() < before || !more
+            });
+            let last = found.last().map(|last| last.key);
+            let goes_on = match &mut text {
+                Some(text) => self.take_text(reading, accounts, found, text)?,
+                None => self.take_found(reading, accounts, &found)?,
+            };
+            if !goes_on {
+                return Ok(None);
+            }
+            if below.is_some() {
+                return Ok(below);
+            }
+            let next =
+                last.and_then(|last| if descending { last.checked_sub(1) } else { last.checked_add(1) });
+            let (true, Some(next)) = (more, next) else { return Ok(None) };
+            if self.page.is_late()
+                && let Some(last) = last
+            {
+                self.page.stop(SpanPosition::behind(last, query));
+                return Ok(None);
+            }
+            from = Some(next);
+            most = (most * 4).min(MAX_HELD);
+        }
+    }
+
+    /// Returns rows that were rewritten after the snapshot, as they are in it.
+    fn rewritten(&self, reading: &Reading<'_>, view: &View) -> Result<Vec<Found>> {
+        let mut rows = reading.connection.prepare_cached(
+            "SELECT start_micros, duration_micros, input_tokens, output_tokens, trace_key, block_key FROM spans \
+             WHERE sequence = ?1",
+        )?;
+        let mut found = Vec::new();
+        for sequence in &view.rewritten {
+            let mut rows = rows.query([sequence])?;
+            let Some(row) = rows.next()? else { continue };
+            let key = match self.query.sort {
+                SpanSort::StartTime => row.get(0)?,
+                SpanSort::Duration => row.get::<_, Option<i64>>(1)?.unwrap_or(0),
+                SpanSort::InputTokens => row.get::<_, Option<i64>>(2)?.unwrap_or(0),
+                SpanSort::OutputTokens => row.get::<_, Option<i64>>(3)?.unwrap_or(0),
+            };
+            found.push(Found {
+                key,
+                sequence: *sequence,
+                trace: row.get::<_, i64>(4)? as u32,
+                block: row.get::<_, Option<i64>>(5)?.unwrap_or(0) as u32,
+                name: OTHER_NAME,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Takes candidates in the order of their keys. Returns whether the page goes on.
+    fn take_found(&mut self, reading: &mut Reading<'_>, accounts: &[i64], found: &[Found]) -> Result<bool> {
+        let mut run: Vec<i64> = Vec::new();
+        let mut last = None;
+        for found in found {
+            if let Some(last) = last.replace(found.key).filter(|last| *last != found.key)
+                && run.len() >= BATCH
+            {
+                if !self.take_any(reading, &std::mem::take(&mut run), accounts)? {
+                    return Ok(false);
+                }
+                if self.page.is_late() {
+                    self.page.stop(SpanPosition::behind(last, self.query));
+                    return Ok(false);
+                }
+            }
+            run.push(found.sequence);
+        }
+        self.take_any(reading, &run, accounts)
+    }
+
+    /// Looks candidates through, block by block, and takes those that hold the text. Returns whether the page goes on.
+    fn take_text(
+        &mut self,
+        reading: &mut Reading<'_>,
+        accounts: &[i64],
+        found: Vec<Found>,
+        text: &mut TextSearch<'_>,
+    ) -> Result<bool> {
+        let Some(last) = found.last().map(|last| last.key) else { return Ok(true) };
+        let (found, is_late) = text.look_through(reading, found, self.query.deadline)?;
+        let reached = found.last().map(|last| last.key);
+        let holding: Vec<Found> = found.into_iter().filter(|found| text.hits(found)).collect();
+        self.knows_payloads = self.query.filter.metadata.is_none();
+        if !self.take_found(reading, accounts, &holding)? {
+            return Ok(false);
+        }
+        self.knows_payloads = false;
+        if is_late {
+            self.page.stop(SpanPosition::behind(reached.unwrap_or(last), self.query));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Gathers the keys of all candidates and takes them in the order of the keys.
-    fn take_by_key(&mut self, reading: &mut Reading<'_>, accounts: &[i64]) -> Result<()> {
+    fn take_by_key(
+        &mut self,
+        reading: &mut Reading<'_>,
+        accounts: &[i64],
+        start_to: Option<i64>,
+    ) -> Result<()> {
         let key = match self.query.sort {
             SpanSort::StartTime => "start_micros",
             SpanSort::Duration => "coalesce(duration_micros, 0)",
@@ -76,8 +249,8 @@ impl Search<'_> {
         let mut statement = reading.connection.prepare_cached(&format!(
             "SELECT {key}, sequence FROM spans NOT INDEXED WHERE account_key = ?1{condition}"
         ))?;
-        let descending = (self.query.direction == SortDirection::Descending) != self.query.backward;
-        let from = self.query.from.as_ref().map(|from| from.key.0);
+        let descending = self.query.is_descending();
+        let from = self.query.from.as_ref().map(|from| from.key.0).into_iter().chain(start_to).min();
         let mut keys: Vec<(i64, i64)> = Vec::new();
         for account_key in accounts {
             let mut all: Vec<&dyn ToSql> = vec![account_key];
@@ -98,11 +271,16 @@ impl Search<'_> {
         let mut run: Vec<i64> = Vec::new();
         let mut last = None;
         for (key, sequence) in keys {
-            if last.replace(key) != Some(key)
+            if let Some(last) = last.replace(key).filter(|last| *last != key)
                 && run.len() >= BATCH
-                && !self.take_any(reading, &std::mem::take(&mut run), accounts)?
             {
-                return Ok(());
+                if !self.take_any(reading, &std::mem::take(&mut run), accounts)? {
+                    return Ok(());
+                }
+                if self.page.is_late() {
+                    self.page.stop(SpanPosition::behind(last, self.query));
+                    return Ok(());
+                }
             }
             run.push(sequence);
         }
@@ -190,9 +368,9 @@ impl Search<'_> {
     }
 
     /// Takes candidates by their start, from the index, until the page ends.
-    fn stream(&mut self, reading: &mut Reading<'_>, account_key: i64) -> Result<()> {
+    fn stream(&mut self, reading: &mut Reading<'_>, account_key: i64, start_to: Option<i64>) -> Result<()> {
         let query = self.query;
-        let descending = (query.direction == SortDirection::Descending) != query.backward;
+        let descending = query.is_descending();
         let (comparison, order) = if descending { ("<=", "DESC") } else { (">=", "ASC") };
         let (condition, parameters) = narrowed(&query.filter);
         let sql = format!(
@@ -201,7 +379,7 @@ impl Search<'_> {
         );
         let mut statement = reading.connection.prepare_cached(&sql)?;
         let bound = if descending { query.filter.start_to } else { query.filter.start_from };
-        let bound = bound.map(|bound| bound.unix_micros());
+        let bound = bound.map(|bound| bound.unix_micros()).into_iter().chain(start_to).min();
         let from = query.from.as_ref().map(|from| from.key.0);
         let begin = match (bound, from, descending) {
             (Some(bound), Some(from), true) => bound.min(from),
@@ -216,6 +394,7 @@ impl Search<'_> {
         // Rows of one microsecond come in any order; a batch ends only between two microseconds.
         let mut batch: Vec<Candidate> = Vec::new();
         let mut micros = None;
+        let mut read = 0;
         while let Some(row) = rows.next()? {
             let (row, facets) = (read_span_row(row)?, read_facets(row, FACETS_AT)?);
             let start = row.span.start_time;
@@ -224,11 +403,19 @@ impl Search<'_> {
             {
                 break;
             }
-            if micros.replace(start.unix_micros()) != Some(start.unix_micros())
-                && batch.len() >= self.batch_size()
+            if let Some(passed) =
+                micros.replace(start.unix_micros()).filter(|last| *last != start.unix_micros())
             {
-                batch.sort_by(|left, right| query.compare(&left.position, &right.position));
-                if !self.take(reading, std::mem::take(&mut batch))? {
+                read += 1;
+                let is_late = read % 64 == 0 && self.page.is_late();
+                if is_late || batch.len() >= self.batch_size() {
+                    batch.sort_by(|left, right| query.compare(&left.position, &right.position));
+                    if !self.take_sorted(reading, std::mem::take(&mut batch))? {
+                        return Ok(());
+                    }
+                }
+                if is_late {
+                    self.page.stop(SpanPosition::behind(passed, query));
                     return Ok(());
                 }
             }
@@ -241,7 +428,11 @@ impl Search<'_> {
     }
 
     fn batch_size(&self) -> usize {
-        if self.query.filter.needs_payloads() { BATCH } else { self.page.wanted().clamp(1, BATCH) }
+        if self.query.filter.needs_payloads() && !self.knows_payloads {
+            BATCH
+        } else {
+            self.page.wanted().clamp(1, BATCH)
+        }
     }
 
     /// Takes candidates that come next, in order. Returns whether the page goes on.

@@ -10,7 +10,7 @@ use endspan_model::AccountId;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-use crate::{Options, id_index::IdBuffer};
+use crate::{Options, columns::Columns, id_index::IdBuffer};
 
 /// What the threads of one store share.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) keyed: KeyedHash,
     pub(crate) accounts: RwLock<Accounts>,
     pub(crate) ids: IdBuffer,
+    pub(crate) columns: Columns,
     /// The position of the latest durable write.
     latest: AtomicI64,
     /// Why the latest commit failed, while it is the latest.
@@ -36,6 +37,7 @@ impl Shared {
         latest: i64,
     ) -> Self {
         Self {
+            columns: Columns::new(options.column_bytes, options.column_segment_rows.max(1), latest),
             options,
             path,
             keyed,
@@ -86,6 +88,13 @@ impl KeyedHash {
         hasher.write(&account_key.to_le_bytes());
         hasher.write(id.as_bytes());
         hasher.finish() as i64
+    }
+}
+
+impl KeyedHash {
+    /// Hashes a text for a column, in which 0 stands for none.
+    pub(crate) fn text_hash(self, text: &str) -> u32 {
+        (self.hash(0, text) as u32).max(1)
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::{
     OpenError, Options,
     checkpoint::Checkpoints,
+    columns,
     compact_id::StoredId,
     compactor::{self, CompactorSwitch},
     directory::Directory,
@@ -71,6 +72,7 @@ pub struct EmbeddedStore {
 struct Running {
     compactor_switch: Arc<CompactorSwitch>,
     compactor: Option<JoinHandle<()>>,
+    columns: JoinHandle<()>,
     writer: JoinHandle<Connection>,
     checkpoints: Arc<Checkpoints>,
     checkpointer: JoinHandle<()>,
@@ -143,8 +145,26 @@ impl EmbeddedStore {
         } else {
             None
         };
-        let running =
-            Running { compactor_switch, compactor, writer, checkpoints, checkpointer, readers, directory };
+        let columns = {
+            let (connection, shared) = (connect(Role::Reader)?, shared.clone());
+            let run = move || {
+                if let Err(error) = columns::fill(&connection, &shared) {
+                    tracing::warn!(%error, "searches read rows, since the columns could not be filled");
+                }
+                shared.columns.give_up();
+            };
+            thread::Builder::new().name("store-columns".to_owned()).spawn(run).map_err(spawn_failed)?
+        };
+        let running = Running {
+            compactor_switch,
+            compactor,
+            columns,
+            writer,
+            checkpoints,
+            checkpointer,
+            readers,
+            directory,
+        };
         let store = Self { shared, writes, reads, running: Arc::new(Mutex::new(Some(running))) };
         match is_ready.recv() {
             Ok(Ok(())) => Ok(store),
@@ -163,6 +183,7 @@ impl EmbeddedStore {
         let (shared, writes) = (self.shared.clone(), self.writes.clone());
         let (reply, answer) = oneshot::channel();
         let work = move || {
+            shared.columns.wait_until_filled();
             let compacted = schema::connect(&shared.path, Role::Reader, &shared.options)
                 .map_err(EngineError::from)
                 .and_then(|connection| compactor::run_once(&connection, &shared, &writes));
@@ -237,7 +258,7 @@ impl Running {
         shared.set_closed();
         reads.close();
         self.checkpoints.close();
-        for thread in self.readers.into_iter().chain([self.checkpointer]) {
+        for thread in self.readers.into_iter().chain([self.checkpointer, self.columns]) {
             let _ = thread.join();
         }
         // Alone with the file: the log can go, so that the next start is quick.

@@ -66,6 +66,9 @@ mod with_tiny_buffers {
         options.writer_cache_bytes = 64 * 1024;
         options.reader_cache_bytes = 64 * 1024;
         options.reader_threads = 1;
+        // The columns have the last dozen rows.
+        options.column_segment_rows = 3;
+        options.column_bytes = 4000;
         Embedded::with(options)
     }
 

@@ -84,6 +84,18 @@ impl SpanPosition {
         }
     }
 
+    /// Returns the place behind all spans whose key has this number, and before all others. No span stands there.
+    pub fn behind(number: i64, query: &SpanQuery) -> Self {
+        let descending = (query.direction == SortDirection::Descending) != query.backward;
+        Self {
+            // More nanoseconds than a microsecond has.
+            key: (if descending { number.saturating_sub(1) } else { number }, u16::MAX),
+            trace_id: TraceId::from(""),
+            id: SpanId::from(""),
+            account: AccountId::new(""),
+        }
+    }
+
     /// Compares two places in the order of a search.
     pub fn compare(&self, other: &Self, direction: SortDirection) -> Ordering {
         let by_key = match direction {
@@ -316,12 +328,22 @@ impl<'a> PageBuilder<'a> {
 
     /// Ends the page if its time has come, everything up to a place having been examined. Returns whether it goes on.
     pub fn check_time(&mut self, examined: impl FnOnce() -> SpanPosition) -> bool {
-        if self.query.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            self.page.has_more = true;
-            self.page.stopped = Some(SearchStop::Time(examined()));
+        if self.is_late() {
+            self.stop(examined());
             return false;
         }
         true
+    }
+
+    /// Returns whether the page's time has come.
+    pub fn is_late(&self) -> bool {
+        self.query.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Ends the page for its time, everything up to a place having been examined.
+    pub fn stop(&mut self, examined: SpanPosition) {
+        self.page.has_more = true;
+        self.page.stopped = Some(SearchStop::Time(examined));
     }
 
     /// Returns the page.

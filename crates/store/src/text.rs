@@ -149,7 +149,12 @@ impl TextQuery {
 
 /// Returns the text of a payload that is searched: escapes resolved, case taken out.
 pub fn searched_text(payload: &Payload) -> Cow<'_, str> {
-    match resolve_escapes(payload.as_str()) {
+    searched(payload.as_str())
+}
+
+/// Returns what [`searched_text`] does, of the bare text of a payload.
+pub fn searched(text: &str) -> Cow<'_, str> {
+    match resolve_escapes(text) {
         Cow::Borrowed(text) => fold(text),
         Cow::Owned(text) => match fold(&text) {
             Cow::Borrowed(_) => Cow::Owned(text),

@@ -13,14 +13,15 @@ use super::{
     delete::Deleter,
     group::{Entry, Group, State},
     lookup::Lookup,
-    rows::RowWriter,
+    rows::{RowWriter, end_of},
     traces::TraceTable,
 };
 use crate::{
     block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
+    columns::{Change, ColumnRow, NO_DURATION},
     compactor::Swap,
     error::Result,
-    row::{Facts, Place, StoredRow, Usage},
+    row::{Facts, Place, StoredRow, Usage, stored_count},
     shared::Shared,
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Committer<'c> {
     builder: BlockBuilder,
     next_block: i64,
     folding: Option<Folding>,
+    /// What the open transaction changes in the columns.
+    changes: Vec<Change>,
 }
 
 /// Frozen entries of the id buffer on their way into the tree.
@@ -92,6 +95,7 @@ impl<'c> Committer<'c> {
             builder: BlockBuilder::default(),
             next_block,
             folding: None,
+            changes: Vec::new(),
         })
     }
 
@@ -102,6 +106,7 @@ impl<'c> Committer<'c> {
         if entries.is_empty() {
             return Ok(());
         }
+        self.changes.clear();
         self.begin.execute([])?;
         let written = self.write(&entries, &new_accounts, lookup, traces, shared);
         let written = written.and_then(|()| Ok(self.commit.execute([]).map(drop)?));
@@ -110,7 +115,7 @@ impl<'c> Committer<'c> {
             return Err(error);
         }
         self.release_folded(shared);
-        publish(entries, new_accounts, traces, shared);
+        publish(entries, new_accounts, traces, shared, &mut self.changes);
         Ok(())
     }
 
@@ -141,7 +146,7 @@ impl<'c> Committer<'c> {
             }
         }
         let places = self.write_blocks(entries)?;
-        self.write_rows(entries, &places, traces)?;
+        self.write_rows(entries, &places, traces, shared)?;
         write_traces(&mut self.rows, lookup, traces)?;
         // Twice as fast as entries come in, so that the frozen ones are gone before the next are due.
         self.fold(shared, (entries.len() * 2).max(64))
@@ -194,6 +199,7 @@ impl<'c> Committer<'c> {
         entries: &[Entry],
         places: &[Option<Place>],
         traces: &mut TraceTable,
+        shared: &Shared,
     ) -> Result<()> {
         let mut order: Vec<(i64, usize)> = Vec::with_capacity(entries.len());
         order
@@ -212,6 +218,11 @@ impl<'c> Committer<'c> {
             let facets = Facets::of(span);
             let facts = facts_of(span, &facets);
             let Some(trace) = traces.get(entry.trace) else { continue };
+            if shared.columns.is_enabled() {
+                let sequence = entry.row.as_ref().map_or(version, |row| row.sequence);
+                let row = column_row(sequence, (trace.account_key, trace.key), span, &facets, place, shared);
+                self.changes.push(Change::Put(row, version));
+            }
             match &entry.row {
                 None => {
                     self.rows.insert_span(version, trace, entry.hash, span, &facets, place)?;
@@ -316,6 +327,8 @@ impl<'c> Committer<'c> {
             Ok(())
         })?;
         let Some(piece) = piece else { return Ok(Deleted::default()) };
+        let gone = piece.ids.iter().map(|(_, sequence)| Change::Delete(*sequence));
+        shared.columns.apply(gone, shared.latest());
         shared.ids.remove(&piece.ids);
         if let Some(folding) = &mut self.folding {
             folding.deleted.extend(piece.ids.iter().map(|(_, sequence)| *sequence));
@@ -324,10 +337,13 @@ impl<'c> Committer<'c> {
     }
 
     /// Replaces old blocks, or a part of them, by a new one.
-    pub(crate) fn swap(&mut self, swap: &Swap) -> Result<()> {
+    pub(crate) fn swap(&mut self, swap: &Swap, shared: &Shared) -> Result<()> {
         let block_key = self.next_block;
         self.next_block += 1;
-        self.in_transaction(|committer| committer.write_swap(swap, block_key))
+        self.changes.clear();
+        self.in_transaction(|committer| committer.write_swap(swap, block_key))?;
+        shared.columns.apply(self.changes.drain(..), shared.latest());
+        Ok(())
     }
 
     fn write_swap(&mut self, swap: &Swap, block_key: i64) -> Result<()> {
@@ -346,6 +362,8 @@ impl<'c> Committer<'c> {
                 if moved == 0 {
                     dead_spans += 1;
                     dead_bytes += record.bytes;
+                } else {
+                    self.changes.push(Change::Move { sequence: record.sequence, block: block_key as u32 });
                 }
             }
             if dead_spans < spans {
@@ -407,7 +425,13 @@ fn write_traces(rows: &mut RowWriter<'_>, lookup: &mut Lookup<'_>, traces: &mut 
 }
 
 /// Tells the readers what is durable now.
-fn publish(entries: Vec<Entry>, new_accounts: HashMap<AccountId, i64>, traces: &TraceTable, shared: &Shared) {
+fn publish(
+    entries: Vec<Entry>,
+    new_accounts: HashMap<AccountId, i64>,
+    traces: &TraceTable,
+    shared: &Shared,
+    changes: &mut Vec<Change>,
+) {
     if !new_accounts.is_empty() {
         let mut accounts = shared.accounts.write();
         for (account, key) in new_accounts {
@@ -424,7 +448,40 @@ fn publish(entries: Vec<Entry>, new_accounts: HashMap<AccountId, i64>, traces: &
         .filter_map(|entry| Some((entry.hash, written(entry)?.1)));
     shared.ids.extend(new_ids);
     if let Some(latest) = entries.iter().filter_map(|entry| Some(written(entry)?.1)).max() {
+        shared.columns.apply(changes.drain(..), latest);
         shared.advance(latest);
+    }
+}
+
+fn column_row(
+    sequence: i64,
+    (account_key, trace_key): (i64, i64),
+    span: &Span,
+    facets: &Facets,
+    place: Option<Place>,
+    shared: &Shared,
+) -> ColumnRow {
+    let hash = |text: Option<&str>| text.map_or(0, |text| shared.keyed.text_hash(text));
+    ColumnRow {
+        sequence,
+        start: span.start_time.unix_micros(),
+        duration: end_of(span).0.unwrap_or(NO_DURATION),
+        input_tokens: stored_count(facets.input_tokens).unwrap_or(0),
+        output_tokens: stored_count(facets.output_tokens).unwrap_or(0),
+        account: account_key as u32,
+        trace: trace_key as u32,
+        block: place.map_or(0, |place| place.block_key as u32),
+        parent: hash(span.parent_id.as_ref().map(|id| id.as_str())),
+        group: hash(span.group_id.as_deref()),
+        variant: hash(span.application_variant_id.as_deref()),
+        agent_id: hash(facets.agent_id.as_deref()),
+        agent_name: hash(facets.agent_name.as_deref()),
+        acp_type: hash(facets.acp_type.as_deref()),
+        obs_trace: hash(span.obs_trace_id.as_deref()),
+        obs_span: hash(span.obs_span_id.as_deref()),
+        name: shared.columns.name(&span.name),
+        status: span.status.map_or(0, |status| status.code()),
+        span_type: span.span_type.map_or(0, |span_type| span_type.code()),
     }
 }
 

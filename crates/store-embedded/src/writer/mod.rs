@@ -125,7 +125,7 @@ impl<'c> Writer<'c> {
             }
             match work.job {
                 Some(Job::Swap(swap, reply)) => {
-                    let swapped = self.committer.swap(&swap);
+                    let swapped = self.committer.swap(&swap, self.shared);
                     if let Err(error) = &swapped {
                         tracing::warn!(%error, "compaction could not replace blocks");
                     }

@@ -321,7 +321,7 @@ impl<'c> RowWriter<'c> {
     }
 }
 
-fn end_of(span: &Span) -> (Option<i64>, Option<u16>) {
+pub(crate) fn end_of(span: &Span) -> (Option<i64>, Option<u16>) {
     let end = span.end_time;
     (
         end.map(|end| end.unix_micros() - span.start_time.unix_micros()),

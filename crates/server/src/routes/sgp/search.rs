@@ -292,7 +292,9 @@ fn encode(account: &AccountId, query: &SpanQuery, page: &SpanPage) -> Vec<u8> {
     push_string(&mut out, status);
     out.extend_from_slice(b",\"searched_through\":");
     let start = through.filter(|_| query.sort == SpanSort::StartTime);
-    match start.and_then(|through| endspan_model::Timestamp::from_parts(through.key.0, through.key.1)) {
+    match start
+        .and_then(|through| endspan_model::Timestamp::from_parts(through.key.0, through.key.1.min(999)))
+    {
         Some(start) => {
             out.push(b'"');
             time::push_utc(&mut out, start);
