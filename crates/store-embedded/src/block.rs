@@ -79,6 +79,10 @@ impl BlockBuilder {
         self.spans
     }
 
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
     pub(crate) fn content_bytes(&self) -> usize {
         self.content.len()
     }

@@ -1,4 +1,5 @@
-//! Merges small blocks into large ones grouped by trace, and drops the payloads of replaced versions.
+//! Merges small blocks into large ones grouped by trace, drops the payloads of replaced versions, and makes the filters of
+//! blocks that stay as they are.
 //!
 //! Single-span commits make blocks of a few spans, which compress badly. The compactor takes a stretch of such
 //! blocks, sorts their live records by trace, compresses them together, and hands the writer one new block at a
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     block::{BlockBuilder, Compressor, Decompressor, FULL_BYTES, FULL_SPANS},
+    block_filter,
     error::{EngineError, Result},
     queue::WriteQueue,
     readers::Reading,
@@ -33,6 +35,11 @@ const RUN_BLOCKS: i64 = 4096;
 const WORTHWHILE_BYTES: i64 = 4 * FULL_BYTES as i64;
 /// Waiting blocks that make a run worth its while when nothing else happens.
 const WORTHWHILE_BLOCKS: i64 = 16;
+/// Blocks whose filters are made and stored together.
+const FILTERED_BLOCKS: i64 = 16;
+/// While writes come in, making filters pauses this many times as long as it takes: what is written now is searched by
+/// looking through it, and has its filters when there is time.
+const BUSY_FILTER_PAUSE: u32 = 15;
 /// How often the compactor looks for work.
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -48,6 +55,8 @@ pub(crate) struct Swap {
 #[derive(Debug)]
 pub(crate) struct NewBlock {
     pub(crate) frame: Vec<u8>,
+    /// See [`block_filter`]; only of a settled block, and not while writes wait.
+    pub(crate) filter: Option<Vec<u8>>,
     pub(crate) content_bytes: i64,
     pub(crate) settled: bool,
     pub(crate) records: Vec<MovedRecord>,
@@ -101,12 +110,20 @@ pub(crate) fn run(
     };
     let mut pause = INTERVAL;
     let mut seen = shared.latest();
+    let mut filters_from = Instant::now();
     while switch.wait(pause) {
         let latest = shared.latest();
         let is_quiet = latest == seen;
         seen = latest;
         let started = Instant::now();
-        pause = match compactor.step(is_quiet) {
+        let worked = compactor.step(is_quiet).and_then(|did| {
+            let filters = is_quiet || started >= filters_from;
+            let began = Instant::now();
+            let filtered = filters && compactor.filter_some()?;
+            filters_from = Instant::now() + began.elapsed() * BUSY_FILTER_PAUSE;
+            Ok(filtered || did)
+        });
+        pause = match worked {
             // While writes are waiting, the compactor takes a third of a core at most.
             Ok(true) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
             Ok(true) => Duration::ZERO,
@@ -126,6 +143,7 @@ pub(crate) fn run_once(connection: &Connection, shared: &Arc<Shared>, queue: &Wr
     compactor.is_eager = true;
     // What is left after a run may be one small block, which another run would only copy.
     while compactor.step(true)? && compactor.made_progress {}
+    while compactor.filter_some()? {}
     Ok(())
 }
 
@@ -174,6 +192,40 @@ impl<'a> Compactor<'a> {
         Ok(true)
     }
 
+    /// Makes the filters of some settled blocks that have none, the latest first. Returns whether there were any.
+    fn filter_some(&mut self) -> Result<bool> {
+        let (connection, shared) = (self.connection, self.shared);
+        let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
+        let filters = in_snapshot(&mut reading, |reading| {
+            let mut blocks = reading.connection.prepare_cached(
+                "SELECT block_key, frame FROM block_figures INDEXED BY blocks_unfiltered JOIN blocks USING (block_key) \
+                 WHERE settled = 1 AND filtered = 0 ORDER BY block_key DESC LIMIT ?1",
+            )?;
+            let mut rows = blocks.query([FILTERED_BLOCKS])?;
+            let mut filters = Vec::new();
+            let mut room = Vec::new();
+            while let Some(row) = rows.next()? {
+                let block_key: i64 = row.get(0)?;
+                let frame = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                // A block that cannot be read keeps none from being found: it is looked at when it is searched.
+                let filter = reading.decompressor.decompress_into(block_key, frame, &mut room);
+                let filter = filter.and_then(|()| block_filter::build(block_key, &room));
+                filters.push((block_key, filter.ok()));
+            }
+            Ok(filters)
+        })?;
+        if filters.is_empty() {
+            return Ok(false);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.push_job(Job::Filter(filters, reply)).map_err(|_| EngineError::Closed)?;
+        match answer.blocking_recv() {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(EngineError::damaged("the writer could not store filters")),
+            Err(_) => Err(EngineError::Closed),
+        }
+    }
+
     /// Packs records into new blocks and has the writer swap them in. Returns how many there were.
     fn hand_over(&mut self, records: Vec<LiveRecord>, drained: Vec<i64>) -> Result<usize> {
         let mut builder = BlockBuilder::default();
@@ -201,10 +253,14 @@ impl<'a> Compactor<'a> {
     ) -> Result<()> {
         let mut swap = Swap { block: None, drained };
         if !builder.is_empty() {
+            let settled = builder.content_bytes() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2;
             swap.block = Some(NewBlock {
                 frame: self.compressor.compress(builder)?,
+                filter: (settled && !self.queue.has_writes())
+                    .then(|| block_filter::build(0, builder.content()))
+                    .transpose()?,
                 content_bytes: builder.content_bytes() as i64,
-                settled: builder.content_bytes() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2,
+                settled,
                 records,
             });
         }

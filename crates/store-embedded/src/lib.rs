@@ -14,6 +14,7 @@
 
 mod backfill;
 mod block;
+mod block_filter;
 mod checkpoint;
 mod columns;
 mod compact_id;

@@ -17,8 +17,12 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// What takes a database from version n to n + 1, at index n. Never edited once released, only added to;
 /// `fixtures/store` holds a file of every version, and a test opens them all.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql"), include_str!("schema_v3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_v1.sql"),
+    include_str!("schema_v2.sql"),
+    include_str!("schema_v3.sql"),
+    include_str!("schema_v4.sql"),
+];
 
 /// The version that this program writes.
 pub(crate) const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

@@ -155,6 +155,9 @@ impl Search<'_> {
                 self.page.stop(SpanPosition::behind(last, query));
                 return Ok(None);
             }
+            if let Some(text) = &mut text {
+                text.read_filters(reading)?;
+            }
             from = Some(next);
             most = (most * 4).min(MAX_HELD);
         }

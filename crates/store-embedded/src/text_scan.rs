@@ -47,6 +47,12 @@ impl<'q> Needles<'q> {
         Self { terms, anchors, all: all_terms(terms.len()) }
     }
 
+    /// Returns the terms that a name holds.
+    pub(crate) fn of_name(&self, name: &str) -> u16 {
+        let held = self.terms.iter().enumerate().filter(|(_, term)| term.is_in_name(name));
+        held.fold(0, |held, (bit, _)| held | 1 << bit)
+    }
+
     /// Returns whether a record holds every term that is not in the given ones.
     fn are_in(&self, record: &ScannedRecord<'_>, given: u16) -> bool {
         let texts = [record.input, record.output, record.metadata];

@@ -9,9 +9,11 @@ use endspan_model::{AccountId, TraceId};
 use endspan_store::text::TextQuery;
 
 use crate::{
+    block_filter::TermBits,
     columns::{Found, NameTexts, TextMasks},
     error::Result,
     readers::Reading,
+    row::SpanRow,
     text_scan::{Needles, Wanted, all_terms, scan_blocks},
 };
 
@@ -20,6 +22,9 @@ pub(crate) struct TextSearch<'q> {
     needles: Needles<'q>,
     masks: TextMasks,
     hits: HashSet<i64>,
+    /// What the filters of blocks must hold, by term.
+    bits: Vec<TermBits>,
+    has_filters: bool,
 }
 
 impl<'q> TextSearch<'q> {
@@ -29,10 +34,6 @@ impl<'q> TextSearch<'q> {
         text: &'q TextQuery,
         names: &NameTexts,
     ) -> Result<Self> {
-        let bits = |name: &str| {
-            let held = text.terms().iter().enumerate().filter(|(_, term)| term.is_in_name(name));
-            held.fold(0, |bits, (bit, _)| bits | 1 << bit)
-        };
         let mut traces = HashSet::new();
         for trace_id in text.trace_ids() {
             traces.extend(named_traces(reading, account, trace_id)?);
@@ -40,11 +41,39 @@ impl<'q> TextSearch<'q> {
         let masks = TextMasks {
             all: all_terms(text.terms().len()),
             has_terms: !text.terms().is_empty(),
-            names: names.iter().map(bits).collect(),
             traces,
             ..TextMasks::default()
         };
-        Ok(Self { needles: Needles::new(text.terms()), masks, hits: HashSet::new() })
+        let mut search = Self {
+            needles: Needles::new(text.terms()),
+            masks,
+            hits: HashSet::new(),
+            bits: text.terms().iter().map(TermBits::new).collect(),
+            has_filters: false,
+        };
+        search.name_all(names);
+        Ok(search)
+    }
+
+    /// Learns which terms names hold.
+    pub(crate) fn name_all(&mut self, names: &NameTexts) {
+        self.masks.names = names.iter().map(|name| self.needles.of_name(name)).collect();
+    }
+
+    /// Reads what the filters say of the terms, once. Worth its while when the first blocks did not fill the page.
+    pub(crate) fn read_filters(&mut self, reading: &Reading<'_>) -> Result<()> {
+        if std::mem::replace(&mut self.has_filters, true) || self.bits.is_empty() {
+            return Ok(());
+        }
+        let mut filters = reading.connection.prepare_cached("SELECT block_key, filter FROM block_filters")?;
+        let mut rows = filters.query([])?;
+        while let Some(row) = rows.next()? {
+            let filter = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let held = self.bits.iter().enumerate().filter(|(_, bits)| bits.may_be_in(filter));
+            let held = held.fold(0, |held, (bit, _)| held | 1 << bit);
+            self.masks.blocks.insert(row.get(0)?, held);
+        }
+        Ok(())
     }
 
     /// Returns which rows can hold the text, as far as is known.
@@ -103,6 +132,26 @@ impl<'q> TextSearch<'q> {
         Ok((found, true))
     }
 
+    /// Returns whether one of these rows, which are as the snapshot has them, holds the text.
+    pub(crate) fn any_holds(&self, reading: &mut Reading<'_>, rows: Vec<SpanRow>) -> Result<bool> {
+        if !self.masks.has_terms {
+            return Ok(false);
+        }
+        let mut blocks: HashMap<i64, Wanted> = HashMap::new();
+        for row in rows {
+            let given = self.needles.of_name(&row.span.name);
+            if given == self.masks.all {
+                return Ok(true);
+            }
+            if let Some(place) = row.place
+                && (self.masks.of_block(place.block_key as u32) | given) == self.masks.all
+            {
+                blocks.entry(place.block_key).or_default().insert(row.sequence, given);
+            }
+        }
+        Ok(!scan_blocks(reading, &self.needles, blocks.into_iter().collect(), 0, None)?.sequences.is_empty())
+    }
+
     fn is_told_by_name(&self, found: &Found) -> bool {
         found.name != crate::columns::OTHER_NAME && self.masks.of_name(found.name) == self.masks.all
     }
@@ -124,7 +173,8 @@ fn named_traces(
         reading.trace_keys(account, &lower)?.into_iter().map(|(_, key)| key as u32).collect();
     // Ids with capital letters are stored as text; there are few.
     let mut others = reading.connection.prepare_cached(
-        "SELECT trace_key FROM traces WHERE typeof(trace_id) = 'text' AND trace_id = ?1 COLLATE NOCASE",
+        "SELECT trace_key FROM traces INDEXED BY traces_by_odd_id WHERE typeof(trace_id) = 'text' \
+         AND length(trace_id) = 36 AND trace_id = ?1 COLLATE NOCASE",
     )?;
     for key in others.query_map([lower.as_str()], |row| row.get::<_, i64>(0))? {
         keys.insert(key? as u32);

@@ -1,6 +1,6 @@
 //! Traces as wholes: pages of summaries, and the structure of one.
 
-use std::{cmp::Reverse, fmt::Write as _, time::Instant};
+use std::{cmp::Reverse, collections::HashSet, fmt::Write as _, time::Instant};
 
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
@@ -9,10 +9,13 @@ use endspan_store::{
 use rusqlite::{Row, Rows, params};
 
 use crate::{
+    columns::{NameTexts, View},
     compact_id::StoredId,
     error::Result,
     readers::Reading,
+    reads::latest,
     row::{FACETS, read_facets, read_id, read_status, read_times, read_type, timestamp},
+    text_search::TextSearch,
 };
 
 const SUMMARY_ROW: &str = "t.trace_id, h.name, t.start_micros, t.start_nanos, t.end_micros, t.end_nanos, \
@@ -66,6 +69,7 @@ pub(crate) fn list_traces(
         stream.advance()?;
         streams.push(stream);
     }
+    let mut text = TraceText::new(reading, account, filter)?;
     let mut page = TracePage::default();
     loop {
         let first = streams.iter_mut().filter(|stream| stream.next.is_some()).min_by(|left, right| {
@@ -80,7 +84,7 @@ pub(crate) fn list_traces(
         let Some(stream) = first else { return Ok(page) };
         let Some(next) = stream.next.take() else { return Ok(page) };
         stream.advance()?;
-        let passes = next.passes && filter.matches(&next.summary) && holds_text(reading, &next, filter)?;
+        let passes = next.passes && filter.matches(&next.summary) && text.is_in(reading, &next)?;
         if passes && page.traces.len() == query.limit as usize {
             page.next = page.traces.last().map(|last| TraceCursor::of(last).encode());
             return Ok(page);
@@ -92,6 +96,52 @@ pub(crate) fn list_traces(
             (page.next, page.is_partial) = (examined, true);
             return Ok(page);
         }
+    }
+}
+
+/// The text of a filter, looked for trace by trace.
+struct TraceText<'q> {
+    search: Option<TextSearch<'q>>,
+    accounts: Vec<i64>,
+    /// Traces that were looked through.
+    examined: usize,
+    /// The traces that can hold the text, once that was worth finding out.
+    candidates: Option<HashSet<u32>>,
+}
+
+/// Traces after which it is worth finding out which of the others can hold the text.
+const MANY_TRACES: usize = 64;
+
+impl<'q> TraceText<'q> {
+    fn new(reading: &Reading<'_>, account: Option<&AccountId>, filter: &'q TraceFilter) -> Result<Self> {
+        let search = if filter.text.is_empty() {
+            None
+        } else {
+            Some(TextSearch::new(reading, account, &filter.text, &NameTexts::default())?)
+        };
+        Ok(Self { search, accounts: reading.account_keys(account), examined: 0, candidates: None })
+    }
+
+    fn is_in(&mut self, reading: &mut Reading<'_>, trace: &Listed) -> Result<bool> {
+        let Some(search) = &mut self.search else { return Ok(true) };
+        let key = trace.trace_key as u32;
+        if search.masks().has_trace(key) {
+            return Ok(true);
+        }
+        self.examined += 1;
+        if self.examined == MANY_TRACES.min(reading.shared.options.column_segment_rows) {
+            let view = reading.shared.columns.view(latest(reading.connection)?, &HashSet::new());
+            if let Some(view) = view.filter(View::is_whole) {
+                search.name_all(&view.names);
+                search.read_filters(reading)?;
+                self.candidates = Some(view.traces_with(search.masks(), &self.accounts));
+            }
+        }
+        if self.candidates.as_ref().is_some_and(|candidates| !candidates.contains(&key)) {
+            return Ok(false);
+        }
+        let rows = reading.rows("INDEXED BY spans_by_identity WHERE trace_key = ?1", &[&trace.trace_key])?;
+        search.any_holds(reading, rows)
     }
 }
 
@@ -121,28 +171,6 @@ impl Stream<'_> {
             None => None,
         };
         Ok(())
-    }
-}
-
-/// Rows whose payloads are read together.
-const BATCH: usize = 256;
-
-/// Returns whether a span of the trace holds the text of the filter.
-fn holds_text(reading: &mut Reading<'_>, trace: &Listed, filter: &TraceFilter) -> Result<bool> {
-    if filter.text.is_empty() || filter.text.names_trace(&trace.summary.trace_id) {
-        return Ok(true);
-    }
-    let mut rows = reading.rows("INDEXED BY spans_by_identity WHERE trace_key = ?1", &[&trace.trace_key])?;
-    rows.sort_unstable_by_key(|row| row.place.map(|place| (place.block_key, place.offset)));
-    let mut rows = rows.into_iter();
-    loop {
-        let batch: Vec<_> = rows.by_ref().take(BATCH).collect();
-        if batch.is_empty() {
-            return Ok(false);
-        }
-        if reading.complete(batch, true)?.iter().any(|stored| filter.text.matches(&stored.span)) {
-            return Ok(true);
-        }
     }
 }
 

@@ -2,7 +2,10 @@
 //! buffers so small that every path is taken.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use endspan_store::{SpanStore, conformance::Subject};
 use endspan_store_embedded::{EmbeddedStore, Options};
@@ -66,9 +69,11 @@ mod with_tiny_buffers {
         options.writer_cache_bytes = 64 * 1024;
         options.reader_cache_bytes = 64 * 1024;
         options.reader_threads = 1;
-        // The columns have the last dozen rows.
         options.column_segment_rows = 3;
-        options.column_bytes = 4000;
+        // The columns have the last dozen rows, or all.
+        static STORES: AtomicUsize = AtomicUsize::new(0);
+        let is_odd = STORES.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        options.column_bytes = if is_odd { 4000 } else { 1 << 20 };
         Embedded::with(options)
     }
 

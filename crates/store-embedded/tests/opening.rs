@@ -332,11 +332,22 @@ fn what_later_versions_keep_beside_payloads_is_filled_in() {
             database.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
         }
     };
+    let drop_filters = || {
+        let database = connect();
+        database
+            .execute_batch(
+                "DROP INDEX blocks_unfiltered; DROP INDEX traces_by_odd_id; DROP TABLE block_filters",
+            )
+            .unwrap();
+        drop_columns("block_figures", &["filtered"]);
+    };
+    drop_filters();
     drop_columns("spans", &["cached_tokens", "cost", "model", "error_type", "error_message"]);
     drop_columns("traces", &["last_micros", "last_nanos", "payload_bytes", "call_cost_count", "call_cost"]);
     drop_columns("traces", &["aggregate_cost_count", "aggregate_cost"]);
     connect().pragma_update(None, "user_version", 2).unwrap();
     assert_eq!(read(&open(directory.path()).unwrap()), before);
+    drop_filters();
     drop_columns("spans", &["cached_tokens", "cost", "model", "error_type", "error_message"]);
     drop_columns("traces", &["last_micros", "last_nanos", "payload_bytes", "call_cost_count", "call_cost"]);
     drop_columns("traces", &["aggregate_cost_count", "aggregate_cost"]);

@@ -163,7 +163,24 @@ pub fn searched(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// How a term is looked for in payloads, without case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TermForm<'a> {
+    /// As these words of ASCII letters and digits, with white space between them.
+    Words(&'a [String]),
+    /// As this text.
+    Substring(&'a str),
+}
+
 impl Term {
+    /// Returns how the term is looked for in payloads.
+    pub fn form(&self) -> TermForm<'_> {
+        match &self.form {
+            Form::Words(words) => TermForm::Words(words),
+            Form::Substring(text) => TermForm::Substring(text),
+        }
+    }
+
     fn new(text: &str, in_names: bool) -> Self {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric());

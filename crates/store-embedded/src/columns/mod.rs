@@ -99,6 +99,13 @@ pub(crate) struct View {
     pub(crate) names: NameTexts,
 }
 
+impl View {
+    /// Returns whether every row is in the view, as the snapshot has it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.latest_uncovered_start.is_none() && self.rewritten.is_empty()
+    }
+}
+
 impl Columns {
     pub(crate) fn new(max_bytes: usize, segment_rows: usize, latest: i64) -> Self {
         Self {
@@ -146,7 +153,8 @@ impl Columns {
             }
         }
         let excess = state.rewritten.len().saturating_sub(MAX_REWRITTEN);
-        if let Some((position, _)) = state.rewritten.drain(..excess).last() {
+        let forgotten = state.rewritten.drain(..excess).next_back();
+        if let Some((position, _)) = forgotten {
             state.rewritten_from = position;
         }
         state.version = state.version.max(version);

@@ -54,13 +54,16 @@ impl TextMasks {
         self.traces.contains(&trace)
     }
 
-    fn of_block(&self, block: u32) -> u16 {
+    pub(crate) fn of_block(&self, block: u32) -> u16 {
         match block {
             0 => 0,
             block => self.blocks.get(&i64::from(block)).copied().unwrap_or(self.all),
         }
     }
 }
+
+/// A column of hashes, and those that pass.
+type OneOf = (fn(&Segment) -> &Column<u32>, Vec<u32>);
 
 /// What to scan for.
 pub(crate) struct Scan<'q> {
@@ -71,7 +74,7 @@ pub(crate) struct Scan<'q> {
     statuses: Option<[bool; 256]>,
     types: Option<[bool; 256]>,
     names: Option<Vec<bool>>,
-    hashes: Vec<(fn(&Segment) -> &Column<u32>, Vec<u32>)>,
+    hashes: Vec<OneOf>,
     durations: Option<(i64, i64)>,
     starts: (i64, i64),
 }
@@ -85,7 +88,7 @@ impl<'q> Scan<'q> {
         view: &View,
         keyed: KeyedHash,
     ) -> Self {
-        let mut hashes: Vec<(fn(&Segment) -> &Column<u32>, Vec<u32>)> = Vec::new();
+        let mut hashes: Vec<OneOf> = Vec::new();
         let mut one_of = |column: fn(&Segment) -> &Column<u32>, texts: &mut dyn Iterator<Item = &str>| {
             let mut wanted: Vec<u32> = texts.map(|text| keyed.text_hash(text)).collect();
             if !wanted.is_empty() {
@@ -183,7 +186,7 @@ impl<'q> Scan<'q> {
             if last < from || starts.1 < self.starts.0 || starts.0 > self.starts.1 {
                 continue;
             }
-            self.mark(segment, view, text, &mut passes);
+            self.mark(segment, text, &mut passes);
             each_marked(&passes, |at| {
                 let rank = rank(self.key(segment, at));
                 if rank < from {
@@ -225,11 +228,8 @@ impl<'q> Scan<'q> {
     fn bounds(&self, segment: &Segment) -> (i64, i64) {
         match self.sort {
             SpanSort::StartTime => segment.starts(),
-            SpanSort::Duration => {
-                let (low, high) = segment.durations();
-                // A span may end before it begins.
-                (low.min(i64::MIN), high)
-            }
+            // A span may end before it begins.
+            SpanSort::Duration => (i64::MIN, segment.longest_duration()),
             SpanSort::InputTokens | SpanSort::OutputTokens => (i64::MIN, i64::MAX),
         }
     }
@@ -247,7 +247,7 @@ impl<'q> Scan<'q> {
     }
 
     /// Marks the rows of a segment that may pass.
-    fn mark(&self, segment: &Segment, view: &View, text: Option<&TextMasks>, passes: &mut Vec<bool>) {
+    fn mark(&self, segment: &Segment, text: Option<&TextMasks>, passes: &mut Vec<bool>) {
         passes.clear();
         passes.resize(segment.len(), true);
         match &*self.accounts {
@@ -288,16 +288,30 @@ impl<'q> Scan<'q> {
         if let Some(text) = text {
             narrow_by_text(passes, segment, text);
         }
-        let _ = view;
+    }
+}
+
+impl View {
+    /// Returns the traces of accounts with a row that may hold a text.
+    pub(crate) fn traces_with(&self, text: &TextMasks, accounts: &[i64]) -> HashSet<u32> {
+        let accounts: Vec<u32> = accounts.iter().map(|key| *key as u32).collect();
+        let mut traces = HashSet::new();
+        let mut passes = Vec::new();
+        for segment in &self.segments {
+            passes.clear();
+            passes.resize(segment.len(), true);
+            narrow(&mut passes, &segment.account, |value| accounts.contains(&value));
+            narrow_by_text(&mut passes, segment, text);
+            each_marked(&passes, |at| {
+                traces.insert(segment.trace.get(at));
+            });
+        }
+        traces
     }
 }
 
 /// Takes away the marks of rows whose value does not pass.
-fn narrow<T: Copy + PartialEq + Default>(
-    passes: &mut Vec<bool>,
-    column: &Column<T>,
-    test: impl Fn(T) -> bool,
-) {
+fn narrow<T: Copy + PartialEq + Default>(passes: &mut [bool], column: &Column<T>, test: impl Fn(T) -> bool) {
     match column {
         Column::Same(value) if test(*value) => {}
         Column::Same(_) => passes.fill(false),

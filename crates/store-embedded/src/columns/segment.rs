@@ -99,7 +99,7 @@ macro_rules! columns {
             /// Rows that are not gone.
             alive: usize,
             starts: (i64, i64),
-            durations: (i64, i64),
+            longest_duration: i64,
             $($(#[$attribute])* pub(crate) $name: Column<$kind>,)*
         }
 
@@ -151,14 +151,9 @@ columns! {
 
 impl Segment {
     fn widen(&mut self, row: &ColumnRow, is_first: bool) {
-        let wider = |(low, high): (i64, i64), value: i64| (low.min(value), high.max(value));
-        let duration = row.duration.max(0);
-        if is_first {
-            self.starts = (row.start, row.start);
-            self.durations = (duration, duration);
-        }
-        self.starts = wider(self.starts, row.start);
-        self.durations = wider(self.durations, duration);
+        let (earliest, latest) = if is_first { (row.start, row.start) } else { self.starts };
+        self.starts = (earliest.min(row.start), latest.max(row.start));
+        self.longest_duration = self.longest_duration.max(row.duration);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -208,8 +203,8 @@ impl Segment {
         self.starts.1
     }
 
-    /// Returns the shortest and the longest duration of a row that was ever here; none counts as 0.
-    pub(crate) fn durations(&self) -> (i64, i64) {
-        self.durations
+    /// Returns a duration that no row exceeds; none counts as 0.
+    pub(crate) fn longest_duration(&self) -> i64 {
+        self.longest_duration
     }
 }

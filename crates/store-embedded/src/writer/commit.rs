@@ -42,6 +42,9 @@ pub(crate) struct Committer<'c> {
     move_payload: Statement<'c>,
     delete_block: Statement<'c>,
     delete_figures: Statement<'c>,
+    insert_filter: Statement<'c>,
+    set_filtered: Statement<'c>,
+    delete_filter: Statement<'c>,
     rows: RowWriter<'c>,
     deleter: Deleter<'c>,
     compressor: Compressor,
@@ -89,6 +92,10 @@ impl<'c> Committer<'c> {
             )?,
             delete_block: connection.prepare("DELETE FROM blocks WHERE block_key = ?1")?,
             delete_figures: connection.prepare("DELETE FROM block_figures WHERE block_key = ?1")?,
+            insert_filter: connection
+                .prepare("INSERT OR REPLACE INTO block_filters (block_key, filter) VALUES (?1, ?2)")?,
+            set_filtered: connection.prepare("UPDATE block_figures SET filtered = 1 WHERE block_key = ?1")?,
+            delete_filter: connection.prepare("DELETE FROM block_filters WHERE block_key = ?1")?,
             rows: RowWriter::prepare(connection)?,
             deleter: Deleter::prepare(connection)?,
             compressor: Compressor::new(1)?,
@@ -377,13 +384,32 @@ impl<'c> Committer<'c> {
                     dead_spans,
                     dead_bytes,
                 ])?;
+                if let Some(filter) = &block.filter {
+                    self.insert_filter.execute(params![block_key, filter])?;
+                    self.set_filtered.execute([block_key])?;
+                }
             }
         }
         for old in &swap.drained {
             self.delete_block.execute([old])?;
             self.delete_figures.execute([old])?;
+            self.delete_filter.execute([old])?;
         }
         Ok(())
+    }
+
+    /// Stores filters in a transaction of its own. A block that went meanwhile gets none.
+    pub(crate) fn store_filters(&mut self, filters: &[(i64, Option<Vec<u8>>)]) -> Result<()> {
+        self.in_transaction(|committer| {
+            for (block_key, filter) in filters {
+                if committer.set_filtered.execute([block_key])? > 0
+                    && let Some(filter) = filter
+                {
+                    committer.insert_filter.execute(params![block_key, filter])?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Gives free pages at the end of the file back, a few at a time. Returns whether more are left.

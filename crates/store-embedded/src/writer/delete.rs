@@ -29,6 +29,7 @@ pub(crate) struct Deleter<'c> {
     delete_id: Statement<'c>,
     delete_dead_block: Statement<'c>,
     delete_frame: Statement<'c>,
+    delete_filter: Statement<'c>,
     set_latest: Statement<'c>,
     trace_by_id: Statement<'c>,
     trace_within: Statement<'c>,
@@ -58,6 +59,7 @@ impl<'c> Deleter<'c> {
             delete_dead_block: connection
                 .prepare("DELETE FROM block_figures WHERE block_key = ?1 AND dead_spans >= spans")?,
             delete_frame: connection.prepare("DELETE FROM blocks WHERE block_key = ?1")?,
+            delete_filter: connection.prepare("DELETE FROM block_filters WHERE block_key = ?1")?,
             set_latest: connection.prepare(
                 "INSERT INTO meta (name, value) VALUES ('latest', ?1) \
                  ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
@@ -139,6 +141,7 @@ impl<'c> Deleter<'c> {
     pub(crate) fn drop_dead_block(&mut self, block_key: i64) -> Result<()> {
         if self.delete_dead_block.execute([block_key])? > 0 {
             self.delete_frame.execute([block_key])?;
+            self.delete_filter.execute([block_key])?;
         }
         Ok(())
     }

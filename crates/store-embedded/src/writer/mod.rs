@@ -39,6 +39,8 @@ const VACUUM_SLICE: u32 = 256;
 pub(crate) enum Job {
     /// Replaces blocks. Answers whether that worked.
     Swap(Box<Swap>, oneshot::Sender<bool>),
+    /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that worked.
+    Filter(Vec<(i64, Option<Vec<u8>>)>, oneshot::Sender<bool>),
     /// Deletes a piece and answers what that was.
     Delete(Option<AccountId>, Deletion, oneshot::Sender<std::result::Result<Deleted, StoreError>>),
     /// Does all tidying now, then answers.
@@ -130,6 +132,14 @@ impl<'c> Writer<'c> {
                         tracing::warn!(%error, "compaction could not replace blocks");
                     }
                     let _ = reply.send(swapped.is_ok());
+                    is_tidy = false;
+                }
+                Some(Job::Filter(filters, reply)) => {
+                    let stored = self.committer.store_filters(&filters);
+                    if let Err(error) = &stored {
+                        tracing::warn!(%error, "the filters of blocks could not be stored");
+                    }
+                    let _ = reply.send(stored.is_ok());
                     is_tidy = false;
                 }
                 Some(Job::Delete(account, deletion, reply)) => {

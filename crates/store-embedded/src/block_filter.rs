@@ -1,0 +1,242 @@
+//! What words, and what runs of three bytes, the searched texts of a block hold.
+//!
+//! A search for text reads these filters instead of the blocks that they tell it to pass over. Both are bitmaps of hashes
+//! over the text as it is searched (escapes resolved, case folded: [`endspan_store::text::searched`]): a word sets three
+//! bits, a run of three bytes one. What was put in is always found; other things are found with the chance that their bits
+//! are set, which a bound on the share of set bits keeps small.
+//!
+//! ```text
+//! format           1 byte, 1
+//! words            1 byte, log2 of the bits of the bitmap of words
+//! runs             1 byte, log2 of the bits of the bitmap of runs
+//! bitmap of words  bytes, the lowest bit first
+//! bitmap of runs   bytes, likewise
+//! ```
+//!
+//! Word: FNV-1a over the bytes, multiplied by [`MIX`]; its three bits are at the bits from 0, 21 and 42 on. Run: the bytes as
+//! a number, the first one highest, multiplied by [`MIX`], from bit 40 on. Both modulo the size of the bitmap.
+
+use endspan_store::text::{Term, TermForm, searched};
+
+use crate::{block::scan_records, error::Result};
+
+const FORMAT: u8 = 1;
+const HEAD_BYTES: usize = 3;
+/// Bits of the bitmaps before they are folded, for a block of the usual size.
+const WORD_BITS: u32 = 17;
+const RUN_BITS: u32 = 16;
+/// Bits of the largest bitmaps, for a huge block.
+const MAX_BITS: u32 = 21;
+/// A bitmap is folded to half while at most this share of it is set, in hundredths.
+const FULL_PERCENT: usize = 33;
+/// Content for which the bitmaps above are meant.
+const USUAL_BYTES: usize = 1 << 20;
+/// 2^64 divided by the golden ratio.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A bitmap of a power of two of bits.
+struct Bits {
+    words: Vec<u64>,
+    mask: u64,
+}
+
+impl Bits {
+    fn new(log2: u32) -> Self {
+        let bits = 1_usize << log2.max(6);
+        Self { words: vec![0; bits / 64], mask: bits as u64 - 1 }
+    }
+
+    fn set(&mut self, hash: u64) {
+        let bit = hash & self.mask;
+        if let Some(word) = self.words.get_mut((bit / 64) as usize) {
+            *word |= 1 << (bit % 64);
+        }
+    }
+
+    /// Halves the bitmap as long as it stays sparse, and returns log2 of its bits.
+    fn fold(&mut self) -> u8 {
+        while self.words.len() > 1 {
+            let (low, high) = self.words.split_at(self.words.len() / 2);
+            let half: Vec<u64> = low.iter().zip(high).map(|(low, high)| low | high).collect();
+            let set: usize = half.iter().map(|word| word.count_ones() as usize).sum();
+            if set * 100 > half.len() * 64 * FULL_PERCENT {
+                break;
+            }
+            self.words = half;
+        }
+        (self.words.len() * 64).trailing_zeros() as u8
+    }
+}
+
+fn word_hash(word: &[u8]) -> u64 {
+    word.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn word_bits(hash: u64) -> [u64; 3] {
+    let mixed = hash.wrapping_mul(MIX);
+    let mixed = mixed ^ (mixed >> 29);
+    [mixed, mixed >> 21, mixed >> 42]
+}
+
+fn run_bit(run: u32) -> u64 {
+    u64::from(run).wrapping_mul(MIX) >> 40
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || !byte.is_ascii()
+}
+
+/// Returns the filter of a block's content.
+pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>> {
+    let larger = (content.len() / USUAL_BYTES).checked_ilog2().map_or(0, |log2| log2 + 1);
+    let mut words = Bits::new((WORD_BITS + larger).min(MAX_BITS));
+    let mut runs = Bits::new((RUN_BITS + larger).min(MAX_BITS));
+    for record in scan_records(block_key, content) {
+        let record = record?;
+        for text in [record.input, record.output, record.metadata] {
+            let text = searched(std::str::from_utf8(text).unwrap_or_default());
+            add(text.as_bytes(), &mut words, &mut runs);
+        }
+    }
+    let (word_log2, run_log2) = (words.fold(), runs.fold());
+    let mut filter = Vec::with_capacity(HEAD_BYTES + (words.words.len() + runs.words.len()) * 8);
+    filter.extend([FORMAT, word_log2, run_log2]);
+    for word in words.words.iter().chain(&runs.words) {
+        filter.extend(word.to_le_bytes());
+    }
+    Ok(filter)
+}
+
+fn add(text: &[u8], words: &mut Bits, runs: &mut Bits) {
+    const START: u64 = 0xcbf2_9ce4_8422_2325;
+    let (mut hash, mut run) = (START, 0_u32);
+    for (at, byte) in text.iter().copied().enumerate() {
+        run = (run << 8 | u32::from(byte)) & 0xff_ffff;
+        if at >= 2 {
+            runs.set(run_bit(run));
+        }
+        if is_word(byte) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        } else if hash != START {
+            word_bits(hash).into_iter().for_each(|bit| words.set(bit));
+            hash = START;
+        }
+    }
+    if hash != START {
+        word_bits(hash).into_iter().for_each(|bit| words.set(bit));
+    }
+}
+
+/// What a filter must hold for a block to hold a term.
+#[derive(Debug)]
+pub(crate) struct TermBits {
+    words: Vec<[u64; 3]>,
+    runs: Vec<u64>,
+}
+
+impl TermBits {
+    pub(crate) fn new(term: &Term) -> Self {
+        match term.form() {
+            TermForm::Words(words) => {
+                let words = words.iter().map(|word| word_bits(word_hash(word.as_bytes()))).collect();
+                Self { words, runs: Vec::new() }
+            }
+            TermForm::Substring(text) => {
+                // The first and the last word of it may be parts of longer ones.
+                let mut words: Vec<&[u8]> = text.as_bytes().split(|byte| !is_word(*byte)).collect();
+                words.pop();
+                let words = words.into_iter().skip(1).filter(|word| !word.is_empty());
+                let run = |run: &[u8]| run_bit(run.iter().fold(0, |run, byte| run << 8 | u32::from(*byte)));
+                Self {
+                    words: words.map(|word| word_bits(word_hash(word))).collect(),
+                    runs: text.as_bytes().windows(3).map(run).collect(),
+                }
+            }
+        }
+    }
+
+    /// Returns whether the block of a filter may hold the term. A filter of another format tells nothing.
+    pub(crate) fn may_be_in(&self, filter: &[u8]) -> bool {
+        let Some(([FORMAT, words, runs], bits)) = filter.split_first_chunk::<HEAD_BYTES>() else {
+            return true;
+        };
+        let bytes = |log2: u8| 1_usize.checked_shl(u32::from(log2).saturating_sub(3));
+        let Some((words, runs)) = bytes(*words)
+            .and_then(|size| bits.split_at_checked(size))
+            .filter(|(_, rest)| bytes(*runs) == Some(rest.len()))
+        else {
+            return true;
+        };
+        let is_set = |bits: &[u8], hash: u64| {
+            let bit = hash as usize & (bits.len() * 8 - 1);
+            bits.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
+        };
+        self.words.iter().flatten().all(|bit| is_set(words, *bit))
+            && self.runs.iter().all(|bit| is_set(runs, *bit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use endspan_model::{Payload, Span, Timestamp};
+    use endspan_store::text::TextQuery;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::block::BlockBuilder;
+
+    fn filter(texts: &[String]) -> (Vec<Span>, Vec<u8>) {
+        let spans: Vec<Span> = texts
+            .iter()
+            .map(|text| Span {
+                input: Some(Payload::from_value(&serde_json::json!({ "text": text })).unwrap()),
+                ..Span::new("t", "s", "", Timestamp::MIN)
+            })
+            .collect();
+        let mut builder = BlockBuilder::default();
+        for (sequence, span) in (1..).zip(&spans) {
+            builder.push(sequence, span);
+        }
+        (spans, build(1, builder.content()).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_there_is_found(texts in vec("(\\PC|[a-c \n\"-]){0,40}", 1..6), from in 0_usize..40, length in 2_usize..12) {
+            let (spans, filter) = filter(&texts);
+            for text in &texts {
+                let part: String = text.chars().skip(from % text.chars().count().max(1)).take(length).collect();
+                let Ok(query) = TextQuery::parse(&[&part]) else { continue };
+                if spans.iter().any(|span| query.matches(span)) {
+                    for term in query.terms() {
+                        prop_assert!(TermBits::new(term).may_be_in(&filter), "{term:?}");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_filter(filter in vec(any::<u8>(), 0..40)) {
+            let query = TextQuery::parse(&["some words", "a/b-c"]).unwrap();
+            for term in query.terms() {
+                let _ = TermBits::new(term).may_be_in(&filter);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_seldom_found() {
+        let texts: Vec<String> =
+            (0..3000).map(|number| format!("word{number} and text-{number}/x")).collect();
+        let (_, filter) = filter(&texts);
+        let found = |term: &dyn Fn(u32) -> String| {
+            let terms = (0..1000).map(|number| TextQuery::parse(&[term(number)]).unwrap());
+            terms.filter(|query| TermBits::new(&query.terms()[0]).may_be_in(&filter)).count()
+        };
+        assert!(found(&|number| format!("other{number}")) < 60);
+        assert!(found(&|number| format!("quux{number}, ")) < 60);
+        assert_eq!(found(&|number| format!("word{number} and")), 1000);
+        assert!(filter.len() < 20_000, "{} bytes", filter.len());
+    }
+}
