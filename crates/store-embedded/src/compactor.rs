@@ -117,9 +117,11 @@ pub(crate) fn run(
         seen = latest;
         let started = Instant::now();
         let worked = compactor.step(is_quiet).and_then(|did| {
-            let filters = is_quiet || started >= filters_from;
             let began = Instant::now();
-            let filtered = filters && compactor.filter_some()?;
+            if !is_quiet && began < filters_from {
+                return Ok(did);
+            }
+            let filtered = compactor.filter_some()?;
             filters_from = Instant::now() + began.elapsed() * BUSY_FILTER_PAUSE;
             Ok(filtered || did)
         });
