@@ -13,6 +13,9 @@ const BURST_TRACES: usize = 300;
 const BURST_TRACES_LARGE: usize = 100;
 const SPANS_PER_TRACE: usize = 10;
 
+const SPOOL_ON: &str = "endspan, spool on (its default)";
+const SPOOL_OFF: &str = "endspan, spool off";
+
 #[derive(Clone, Copy)]
 enum Case {
     None,
@@ -40,8 +43,8 @@ impl Case {
 /// Prints a row a subject: median nanoseconds per span of each case.
 pub fn run(samples: usize, only: &str, case: &str) -> Result<()> {
     let subjects: [(&str, fn() -> Box<dyn Subject>); 5] = [
-        ("endspan, spool on (its default)", || Box::new(Endspan::new(true))),
-        ("endspan, spool off", || Box::new(Endspan::new(false))),
+        (SPOOL_ON, || Box::new(Endspan::new(true))),
+        (SPOOL_OFF, || Box::new(Endspan::new(false))),
         ("bare queue push (floor)", || Box::new(BareQueue::new())),
         ("OpenTelemetry batch processor", || Box::new(OpenTelemetry::new())),
         ("fastrace", || Box::new(Fastrace::new())),
@@ -50,14 +53,26 @@ pub fn run(samples: usize, only: &str, case: &str) -> Result<()> {
     let names: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();
     println!("| ns per span, one thread | {} |", names.join(" | "));
     println!("|---|{}", "---|".repeat(cases.len()));
+    let print = |name: &str, cells: &[f64]| {
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:.0}")).collect();
+        println!("| {name} | {} |", cells.join(" | "));
+    };
+    let mut with_spool = None;
     for (name, make) in subjects {
         if !name.contains(only) {
             continue;
         }
         let mut subject = make();
-        let cells: Vec<String> =
-            cases.iter().map(|(_, case)| format!("{:.0}", measure(&mut *subject, *case, samples))).collect();
-        println!("| {name} | {} |", cells.join(" | "));
+        let cells: Vec<f64> = cases.iter().map(|(_, case)| measure(&mut *subject, *case, samples)).collect();
+        print(name, &cells);
+        match (name, &with_spool) {
+            (SPOOL_ON, _) => with_spool = Some(cells),
+            (SPOOL_OFF, Some(with)) => {
+                let added: Vec<f64> = with.iter().zip(&cells).map(|(with, without)| with - without).collect();
+                print("what the spool adds", &added);
+            }
+            _ => {}
+        }
     }
     let serialize: Vec<String> = cases
         .iter()

@@ -6,9 +6,12 @@
 //!
 //! `pipeline`: spans made flat out by one thread until a local HTTP sink has acknowledged all of them.
 //!
-//! Read `README.md` in `bench/` for the figures and what they mean.
+//! `memory`: how much the process grows by while its backend is dead.
+//!
+//! `all` does these one after the other. Read `README.md` in `bench/` for the figures and what they mean.
 
 mod hot_path;
+mod memory;
 mod payload;
 mod pipeline;
 mod sink;
@@ -44,6 +47,23 @@ enum What {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// Memory while the backend is dead, against the bound.
+    Memory,
+    /// All of it, one after the other.
+    All,
+    /// One cell of `memory`, a process of its own.
+    #[command(hide = true)]
+    MemoryCell {
+        /// How the backend is dead.
+        dead: memory::Dead,
+        /// How many spans.
+        spans: u64,
+        /// Bytes of payload a span.
+        bytes: usize,
+        /// Whether there is a spool.
+        #[arg(action = clap::ArgAction::Set)]
+        spool: bool,
+    },
     /// The sink of `pipeline`, a process of its own: answers every request with 200.
     #[command(hide = true)]
     Sink {
@@ -69,6 +89,15 @@ fn main() -> Result<()> {
     match Arguments::parse().what {
         What::HotPath { samples, only, case } => hot_path::run(samples, &only, &case),
         What::Pipeline { runs } => pipeline::run(runs),
+        What::Memory => memory::run(),
+        What::All => {
+            hot_path::run(11, "", "")?;
+            println!();
+            pipeline::run(5)?;
+            println!();
+            memory::run()
+        }
+        What::MemoryCell { dead, spans, bytes, spool } => memory::cell(dead, spans, bytes, spool),
         What::Sink { delay_ms } => sink::serve(delay_ms),
         What::Cell { subject, bytes, spans, address } => pipeline::cell(subject, bytes, spans, &address),
     }

@@ -193,6 +193,16 @@ impl std::io::Write for Captured {
     }
 }
 
+/// Runs something and returns what it says in this thread's log.
+pub(crate) fn captured(run: impl FnOnce()) -> String {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let bytes = captured.0.lock().unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[test]
 fn the_exporters_own_requests_are_never_traced() {
     let captured = Captured::default();

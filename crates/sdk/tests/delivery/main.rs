@@ -11,6 +11,7 @@ mod faults;
 mod first_floor;
 mod fork;
 mod isolation;
+mod settings;
 mod sgp;
 mod shutdown;
 mod spans;
