@@ -17,21 +17,24 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::account::{Account, DestinationStats, Report};
 use crate::clock;
 use crate::diagnostics::{Throttle, aloud, quiet_this_thread};
 use crate::engine::{Engine, Order, RecordFacts};
 use crate::exporter::Exporter;
 use crate::lane::{Dispatch, Failure, Lane, Outcome, Phase, RequestId};
-use crate::live::{Counters, Snapshot};
+use crate::live::Counters;
 use crate::metrics::{Exported, Metrics};
 use crate::moment::Moment;
 use crate::record::{self, KIND_END, KIND_START};
 
+mod control;
 mod handle;
 mod recovery;
+mod report;
 mod request;
 
+pub(crate) use control::{Control, Reply};
+use control::{Flush, Shutdown};
 pub(crate) use handle::LogRecord;
 use recovery::Recovery;
 
@@ -50,29 +53,6 @@ const TICKS: [(Duration, Duration); 4] = [
 const ADOPT_EVERY: Duration = Duration::from_secs(60);
 /// How often the log is maintained while requests come and go faster than the tick.
 const MAINTAIN_EVERY: Duration = Duration::from_micros(900);
-
-/// What callers ask of the thread.
-pub(crate) enum Control {
-    /// Deliver what is there until the time is up.
-    Flush { timeout: Duration, reply: Reply },
-    /// The same, and then end. With `leave`, what cannot be delivered now may stay in the spool at once.
-    Shutdown { timeout: Duration, leave: bool, reply: Reply },
-}
-
-/// Takes the report of a flush or shutdown.
-pub(crate) type Reply = Box<dyn FnOnce(Report) + Send>;
-
-struct Flush {
-    epoch: u64,
-    deadline: Instant,
-    reply: Reply,
-}
-
-struct Shutdown {
-    deadline: Instant,
-    leave: bool,
-    replies: Vec<Reply>,
-}
 
 /// A request of which no answer is known yet.
 struct UnderWay {
@@ -206,18 +186,6 @@ impl Worker {
             }
         }
         self.records = records;
-    }
-
-    /// Tells the metrics of the records just read.
-    fn measure(&self, records: &[Record]) {
-        let Some(oldest) = records.first().filter(|_| self.metrics.is_on()) else { return };
-        let ends = records.iter().filter(|record| record.kind() == KIND_END).count() as u64;
-        let starts = if self.writes_starts { records.len() as u64 - ends } else { 0 };
-        let unix_nanos =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let lag = unix_nanos.saturating_sub(Duration::from_nanos(oldest.appended_unix_nanos()));
-        let pending: u64 = self.engine.lanes().iter().map(|lane| lane.counts().pending).max().unwrap_or(0);
-        self.metrics.read(starts, ends, pending + starts + ends, lag);
     }
 
     fn ingest(&mut self, record: LogRecord, now: Moment) {
@@ -394,174 +362,6 @@ impl Worker {
             }
             Event::Control(control) => self.obey(control),
         }
-    }
-
-    fn obey(&mut self, control: Option<Control>) {
-        let now = Instant::now();
-        self.read_log(now);
-        let moment = self.moment(now);
-        match control {
-            Some(Control::Flush { timeout, reply }) => {
-                let epoch = self.engine.end_epoch();
-                self.flushes.push(Flush { epoch, deadline: now + timeout, reply });
-                self.engine.hurry(true, moment);
-            }
-            Some(Control::Shutdown { timeout, leave, reply }) => {
-                self.engine.hurry(true, moment);
-                let deadline = now + timeout;
-                match &mut self.shutdown {
-                    Some(shutdown) => {
-                        shutdown.deadline = shutdown.deadline.min(deadline);
-                        shutdown.leave |= leave;
-                        shutdown.replies.push(reply);
-                    }
-                    None => self.shutdown = Some(Shutdown { deadline, leave, replies: vec![reply] }),
-                }
-            }
-            // Every handle is gone and nobody asked for a shutdown.
-            None => {
-                self.shutdown.get_or_insert(Shutdown { deadline: now, leave: true, replies: Vec::new() });
-            }
-        }
-    }
-
-    fn answer_flushes(&mut self, now: Instant) {
-        if self.flushes.is_empty() {
-            return;
-        }
-        for flush in std::mem::take(&mut self.flushes) {
-            let done = self.engine.is_done(flush.epoch);
-            if done || flush.deadline <= now {
-                self.publish();
-                let report = self.counters.report(!done);
-                (flush.reply)(report);
-            } else {
-                self.flushes.push(flush);
-            }
-        }
-        if self.flushes.is_empty() && self.shutdown.is_none() {
-            let moment = self.moment(now);
-            self.engine.hurry(false, moment);
-        }
-    }
-
-    fn may_end(&self, now: Instant) -> bool {
-        let Some(shutdown) = &self.shutdown else { return false };
-        if self.engine.is_idle() || shutdown.deadline <= now {
-            return true;
-        }
-        // What waits is safe in the spool, and nobody answers: no reason to hold up the exit.
-        let hopeless = |lane: &Lane| {
-            lane.counts().pending == 0 || (lane.health() != crate::lane::Health::Up && lane.in_flight() == 0)
-        };
-        shutdown.leave && self.consumer.log().stats().spooling && self.engine.lanes().iter().all(hopeless)
-    }
-
-    /// Closes the log and says what became of everything.
-    fn end(mut self) {
-        let now = Instant::now();
-        self.read_log(now);
-        let timed_out = !self.engine.is_idle();
-        for (_, under_way) in self.under_way.drain() {
-            under_way.abort.abort();
-        }
-        if timed_out {
-            let remaining = self.engine.lanes().iter().map(|lane| lane.counts().pending).sum();
-            self.metrics.shutdown_timed_out(remaining);
-        }
-        let spooling = self.consumer.log().stats().spooling;
-        if !spooling {
-            self.engine.abandon(DropReason::ShutdownTimeout);
-        }
-        self.publish();
-        let closed = self.consumer.close();
-        self.counters.close(spooling, closed.lost_records);
-        for notice in &closed.notices {
-            handle::say(notice);
-        }
-        let report = self.counters.report(timed_out);
-        if report.dropped_for(DropReason::ShutdownTimeout) > 0 {
-            aloud(
-                || tracing::warn!(%report, "endspan could not deliver everything before its shutdown timeout"),
-            );
-        }
-        let replies = self.shutdown.take().map(|shutdown| shutdown.replies).unwrap_or_default();
-        for reply in replies.into_iter().chain(self.flushes.drain(..).map(|flush| flush.reply)) {
-            reply(report.clone());
-        }
-        // Callers that asked while this thread was ending.
-        while let Ok(Control::Flush { reply, .. } | Control::Shutdown { reply, .. }) = self.control.try_recv()
-        {
-            reply(report.clone());
-        }
-    }
-
-    /// Puts the account where others can read it.
-    fn publish(&mut self) {
-        let destinations: Vec<DestinationStats> = self
-            .engine
-            .lanes()
-            .iter()
-            .zip(&self.exporters)
-            .enumerate()
-            .map(|(index, (lane, exporter))| {
-                let counts = lane.counts();
-                let mut account = Account::new(exporter.name(), counts);
-                let outside = self.engine.overflow(index) as u64;
-                account.accepted += outside;
-                account.pending += outside;
-                DestinationStats {
-                    account,
-                    health: lane.health(),
-                    pending_bytes: counts.pending_bytes,
-                    requests_in_flight: lane.in_flight() as u64,
-                    requests: counts.requests,
-                    failed_requests: counts.failed_requests,
-                    retried_requests: counts.retried_requests,
-                }
-            })
-            .collect();
-        self.measure_destinations(&destinations);
-        let dropped: u64 = destinations.iter().map(|destination| destination.account.dropped.total()).sum();
-        let fresh = dropped - self.dropped_seen.min(dropped);
-        self.dropped_seen = dropped;
-        if self.drops.should_say(fresh) {
-            let total = self.drops.total();
-            aloud(|| {
-                for destination in destinations.iter().filter(|entry| entry.account.dropped.total() > 0) {
-                    tracing::warn!(dropped = total, account = %destination.account, "endspan dropped spans");
-                }
-            });
-        }
-        self.counters.publish(Snapshot {
-            destinations,
-            read_records: self.read,
-            open_spans: self.engine.open_spans() as u64,
-        });
-    }
-
-    /// Tells the metrics how the destinations are doing.
-    fn measure_destinations(&mut self, destinations: &[DestinationStats]) {
-        if !self.metrics.is_on() {
-            return;
-        }
-        for (index, destination) in destinations.iter().enumerate() {
-            let account = &destination.account;
-            for (reason, count) in account.dropped.iter() {
-                let told = self.drops_told.entry((index, reason)).or_default();
-                if count > *told {
-                    self.metrics.dropped(&account.destination, reason.as_str(), count - *told);
-                    *told = count;
-                }
-            }
-            self.metrics.gauges(
-                &account.destination,
-                account.pending,
-                destination.pending_bytes,
-                destination.requests_in_flight,
-            );
-        }
-        self.metrics.spool(self.consumer.log().stats().disk_bytes);
     }
 }
 

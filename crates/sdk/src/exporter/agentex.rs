@@ -8,12 +8,12 @@ use endspan_wire::agentex::{BatchOutcome, decode_batch_answer, encode_create, en
 use futures_util::StreamExt as _;
 use http::Method;
 
-use super::http_client::{HttpClient, path_segment};
+use super::http_client::{HttpClient, HttpSettings, http_setters, path_segment};
 use super::sgp::start_mode;
 use super::{Batch, Export, Exporter};
 use crate::lane::{LaneConfig, Outcome, Phase, SpanOutcome};
-use crate::settings::{self, Environment};
-use crate::transport::{Answer, HttpTransport, Transport};
+use crate::settings;
+use crate::transport::Answer;
 
 /// Where an Agentex server runs unless said otherwise.
 const DEFAULT_BASE_URL: &str = "http://localhost:5003";
@@ -46,12 +46,8 @@ const BATCHES_ABSENT: u8 = 2;
 /// Settings of an [`AgentexExporter`]; what is not given comes from the environment.
 #[derive(Default)]
 pub struct AgentexBuilder {
-    environment: Option<Environment>,
-    base_url: Option<String>,
-    api_key: Option<String>,
+    http: HttpSettings,
     agent_api_key: Option<String>,
-    write_starts: Option<bool>,
-    transport: Option<Arc<dyn Transport>>,
 }
 
 impl AgentexExporter {
@@ -67,18 +63,10 @@ impl AgentexExporter {
 }
 
 impl AgentexBuilder {
-    /// Sets the address. Else `AGENTEX_BASE_URL`, else `http://localhost:5003`.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
-        self
-    }
-
-    /// Sets the bearer key. Else `AGENTEX_SDK_API_KEY`, else none is sent.
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(key.into());
-        self
+    http_setters! {
+        base_url: "Sets the address. Else `AGENTEX_BASE_URL`, else `http://localhost:5003`.",
+        api_key: "Sets the bearer key. Else `AGENTEX_SDK_API_KEY`, else none is sent.",
+        write_starts: "Sets whether spans are also written at their start. Else the opposite of `AGENTEX_TRACING_SKIP_AGENTEX_SPAN_START`."
     }
 
     /// Sets the agent's key. Else `AGENT_API_KEY`, else none is sent.
@@ -88,50 +76,21 @@ impl AgentexBuilder {
         self
     }
 
-    /// Sets whether spans are also written at their start. Else the opposite of
-    /// `AGENTEX_TRACING_SKIP_AGENTEX_SPAN_START`.
-    #[must_use]
-    pub const fn write_starts(mut self, write: bool) -> Self {
-        self.write_starts = Some(write);
-        self
-    }
-
-    /// Sets the transport. Else [`HttpTransport`].
-    #[must_use]
-    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
-        self.transport = Some(transport);
-        self
-    }
-
-    /// Sets where the rest is read from. Else the process's environment.
-    #[must_use]
-    pub fn environment(mut self, environment: Environment) -> Self {
-        self.environment = Some(environment);
-        self
-    }
-
     /// Makes the exporter. Nothing is sent yet, and nothing can fail.
     pub fn build(self) -> AgentexExporter {
-        let environment = self.environment.unwrap_or_else(Environment::process);
-        let base_url = self
-            .base_url
-            .or_else(|| environment.non_empty(settings::AGENTEX_BASE_URL))
-            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
-        let bearer = self
-            .api_key
+        let environment = self.http.environment();
+        let bearer = (self.http.api_key.clone())
             .or_else(|| environment.non_empty(settings::AGENTEX_SDK_API_KEY))
             .map(|key| format!("Bearer {key}"));
         let agent_key = self.agent_api_key.or_else(|| environment.non_empty(settings::AGENT_API_KEY));
-        let custom = environment.text(settings::AGENTEX_CUSTOM_HEADERS).unwrap_or_default();
-        let client = HttpClient::new(
-            &base_url,
-            settings::custom_headers(&custom),
+        let write_starts =
+            self.http.writes_starts(&environment, settings::AGENTEX_TRACING_SKIP_AGENTEX_SPAN_START);
+        let client = self.http.client(
+            &environment,
+            (settings::AGENTEX_BASE_URL, DEFAULT_BASE_URL),
+            settings::AGENTEX_CUSTOM_HEADERS,
             &[("authorization", bearer.as_deref()), ("x-agent-api-key", agent_key.as_deref())],
-            self.transport.unwrap_or_else(|| Arc::new(HttpTransport::new())),
         );
-        let write_starts = self
-            .write_starts
-            .unwrap_or_else(|| !environment.flag(settings::AGENTEX_TRACING_SKIP_AGENTEX_SPAN_START));
         AgentexExporter {
             identity: format!("agentex {}", client.base_url),
             inner: Arc::new(Inner { client, write_starts, batches: AtomicU8::new(BATCHES_UNKNOWN) }),

@@ -5,7 +5,87 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::transport::{Answer, Transport, TransportError, classify};
+use crate::settings::{self, Environment, Variable};
+use crate::transport::{Answer, HttpTransport, Transport, TransportError, classify};
+
+/// Settings that every exporter over HTTP has. Its builder keeps them under `http`.
+#[derive(Default)]
+pub(super) struct HttpSettings {
+    pub(super) environment: Option<Environment>,
+    pub(super) base_url: Option<String>,
+    pub(super) api_key: Option<String>,
+    pub(super) write_starts: Option<bool>,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+}
+
+impl HttpSettings {
+    /// Returns where the rest is read from.
+    pub(super) fn environment(&self) -> Environment {
+        self.environment.clone().unwrap_or_else(Environment::process)
+    }
+
+    /// Returns whether spans are also written at their start: what was set, else the opposite of a variable.
+    pub(super) fn writes_starts(&self, environment: &Environment, skips: Variable) -> bool {
+        self.write_starts.unwrap_or_else(|| !environment.flag(skips))
+    }
+
+    /// Makes the client. `headers` are the exporter's own; those that a variable holds give way to them.
+    pub(super) fn client(
+        self,
+        environment: &Environment,
+        base_url: (Variable, &str),
+        custom_headers: Variable,
+        headers: &[(&'static str, Option<&str>)],
+    ) -> HttpClient {
+        let (variable, default) = base_url;
+        let base_url =
+            self.base_url.or_else(|| environment.non_empty(variable)).unwrap_or_else(|| default.to_owned());
+        let custom = environment.text(custom_headers).unwrap_or_default();
+        let transport = self.transport.unwrap_or_else(|| Arc::new(HttpTransport::new()));
+        HttpClient::new(&base_url, settings::custom_headers(&custom), headers, transport)
+    }
+}
+
+/// The setters of [`HttpSettings`], with the words of their exporter.
+macro_rules! http_setters {
+    (base_url: $base_url:literal, api_key: $api_key:literal, write_starts: $write_starts:literal) => {
+        #[doc = $base_url]
+        #[must_use]
+        pub fn base_url(mut self, url: impl Into<String>) -> Self {
+            self.http.base_url = Some(url.into());
+            self
+        }
+
+        #[doc = $api_key]
+        #[must_use]
+        pub fn api_key(mut self, key: impl Into<String>) -> Self {
+            self.http.api_key = Some(key.into());
+            self
+        }
+
+        #[doc = $write_starts]
+        #[must_use]
+        pub const fn write_starts(mut self, write: bool) -> Self {
+            self.http.write_starts = Some(write);
+            self
+        }
+
+        /// Sets the transport. Else [`HttpTransport`](crate::transport::HttpTransport).
+        #[must_use]
+        pub fn transport(mut self, transport: Arc<dyn crate::transport::Transport>) -> Self {
+            self.http.transport = Some(transport);
+            self
+        }
+
+        /// Sets where the rest is read from. Else the process's environment.
+        #[must_use]
+        pub fn environment(mut self, environment: crate::settings::Environment) -> Self {
+            self.http.environment = Some(environment);
+            self
+        }
+    };
+}
+pub(super) use http_setters;
 
 /// What both HTTP exporters share: an address, headers and a transport.
 #[derive(Clone)]

@@ -7,11 +7,10 @@ use endspan_model::limits::MAX_BATCH_SPANS;
 use endspan_wire::sgp::{AgentTags, encode_item};
 use http::Method;
 
-use super::http_client::HttpClient;
+use super::http_client::{HttpClient, HttpSettings, http_setters};
 use super::{Batch, Export, Exporter};
 use crate::lane::{LaneConfig, StartMode};
-use crate::settings::{self, Environment};
-use crate::transport::{HttpTransport, Transport};
+use crate::settings;
 
 /// Address of SGP's production.
 const DEFAULT_BASE_URL: &str = "https://api.egp.scale.com";
@@ -34,13 +33,9 @@ pub struct SgpExporter {
 /// Settings of an [`SgpExporter`]; what is not given comes from the environment.
 #[derive(Default)]
 pub struct SgpBuilder {
-    environment: Option<Environment>,
-    api_key: Option<String>,
+    http: HttpSettings,
     account_id: Option<String>,
-    base_url: Option<String>,
-    write_starts: Option<bool>,
     no_agent_tags: bool,
-    transport: Option<Arc<dyn Transport>>,
 }
 
 impl SgpExporter {
@@ -56,31 +51,16 @@ impl SgpExporter {
 }
 
 impl SgpBuilder {
-    /// Sets the key. Else `SGP_API_KEY`.
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(key.into());
-        self
+    http_setters! {
+        base_url: "Sets the address. Else `SGP_CLIENT_BASE_URL`, else `https://api.egp.scale.com`.",
+        api_key: "Sets the key. Else `SGP_API_KEY`.",
+        write_starts: "Sets whether spans are also written at their start. Else the opposite of `AGENTEX_TRACING_SKIP_SPAN_START`."
     }
 
     /// Sets the account. Else `SGP_ACCOUNT_ID`.
     #[must_use]
     pub fn account_id(mut self, account: impl Into<String>) -> Self {
         self.account_id = Some(account.into());
-        self
-    }
-
-    /// Sets the address. Else `SGP_CLIENT_BASE_URL`, else `https://api.egp.scale.com`.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
-        self
-    }
-
-    /// Sets whether spans are also written at their start. Else the opposite of `AGENTEX_TRACING_SKIP_SPAN_START`.
-    #[must_use]
-    pub const fn write_starts(mut self, write: bool) -> Self {
-        self.write_starts = Some(write);
         self
     }
 
@@ -92,41 +72,24 @@ impl SgpBuilder {
         self
     }
 
-    /// Sets the transport. Else [`HttpTransport`].
-    #[must_use]
-    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
-        self.transport = Some(transport);
-        self
-    }
-
-    /// Sets where the rest is read from. Else the process's environment.
-    #[must_use]
-    pub fn environment(mut self, environment: Environment) -> Self {
-        self.environment = Some(environment);
-        self
-    }
-
     /// Makes the exporter. Nothing is sent yet, and nothing can fail.
     pub fn build(self) -> SgpExporter {
-        let environment = self.environment.unwrap_or_else(Environment::process);
-        let api_key = self.api_key.or_else(|| environment.text(settings::SGP_API_KEY)).unwrap_or_default();
+        let environment = self.http.environment();
+        let api_key =
+            self.http.api_key.clone().or_else(|| environment.text(settings::SGP_API_KEY)).unwrap_or_default();
         let account =
             self.account_id.or_else(|| environment.text(settings::SGP_ACCOUNT_ID)).unwrap_or_default();
-        let base_url = self
-            .base_url
-            .or_else(|| environment.non_empty(settings::SGP_CLIENT_BASE_URL))
-            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
-        let missing = match (api_key.is_empty(), account.is_empty()) {
+        let disabled = match (api_key.is_empty(), account.is_empty()) {
             (true, _) => Some("no API key (SGP_API_KEY)".to_owned()),
             (_, true) => Some("no account (SGP_ACCOUNT_ID)".to_owned()),
             _ => None,
         };
-        let custom = environment.text(settings::SGP_CLIENT_CUSTOM_HEADERS).unwrap_or_default();
-        let client = HttpClient::new(
-            &base_url,
-            settings::custom_headers(&custom),
+        let write_starts = self.http.writes_starts(&environment, settings::AGENTEX_TRACING_SKIP_SPAN_START);
+        let client = self.http.client(
+            &environment,
+            (settings::SGP_CLIENT_BASE_URL, DEFAULT_BASE_URL),
+            settings::SGP_CLIENT_CUSTOM_HEADERS,
             &[("x-api-key", Some(&api_key)), ("x-selected-account-id", Some(&account))],
-            self.transport.unwrap_or_else(|| Arc::new(HttpTransport::new())),
         );
         SgpExporter {
             identity: format!("sgp {} {account}", client.base_url),
@@ -136,10 +99,8 @@ impl SgpBuilder {
                 agent_name: environment.text(settings::AGENT_NAME),
                 agent_id: environment.text(settings::AGENT_ID),
             }),
-            write_starts: self
-                .write_starts
-                .unwrap_or_else(|| !environment.flag(settings::AGENTEX_TRACING_SKIP_SPAN_START)),
-            disabled: missing,
+            write_starts,
+            disabled,
         }
     }
 }

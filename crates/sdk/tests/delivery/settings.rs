@@ -70,7 +70,7 @@ fn row_66_text_that_is_no_number_gives_the_default_and_a_warning() {
         assert_eq!(warnings.len(), 1, "{log}");
         assert!(warnings[0].contains("WARN"), "{log}");
     }
-    let log = captured(|| drop(lane_by(&[("AGENTEX_SPAN_QUEUE_BATCH_SIZE", "500")])));
+    let log = captured(|| assert_eq!(lane_by(&[("AGENTEX_SPAN_QUEUE_BATCH_SIZE", "500")]).batch_spans, 500));
     assert!(!log.contains("WARN"), "{log}");
 }
 
