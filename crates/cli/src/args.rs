@@ -2,6 +2,7 @@
 
 mod keys;
 mod reading;
+mod retention;
 mod transfer;
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -13,6 +14,7 @@ pub(crate) use keys::{
     CreateKeyArguments, KeyFileArguments, KeyRole, KeysCommand, ListKeysArguments, RevokeKeyArguments,
 };
 pub(crate) use reading::{LsArguments, SearchArguments, ShowArguments, TailArguments};
+pub(crate) use retention::{DeleteArguments, RetentionArguments, parse_bytes};
 pub(crate) use transfer::{ExportArguments, ImportArguments, RedactArguments, RedactionArguments};
 
 const EXIT_CODES: &str = "\
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Stores the spans of a file that `endspan export` wrote
     Import(ImportArguments),
+    /// Deletes traces for good
+    Delete(DeleteArguments),
     /// Shows what would be taken out of a text before it is stored
     Redact(RedactArguments),
     /// Creates, lists and revokes the API keys of a server
@@ -99,6 +103,8 @@ pub(crate) struct ServeArguments {
     /// Private key of the certificate, PEM
     #[arg(long, env = "ENDSPAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArguments,
     #[command(flatten)]
     pub(crate) redaction: RedactionArguments,
     /// Listen beyond this machine without keys: everyone who reaches the port can read and write all spans

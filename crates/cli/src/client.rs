@@ -9,7 +9,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 pub(crate) use sse::{Event, EventParser};
-pub(crate) use types::{Imported, SpanPage, TraceDetail, TracePage, TraceSpan, TraceSummary};
+pub(crate) use types::{Deleted, Imported, SpanPage, TraceDetail, TracePage, TraceSpan, TraceSummary};
 
 use self::types::Stats;
 use crate::args::ServerArguments;
@@ -117,6 +117,26 @@ impl Client {
         let request = self.http.post(url).query(query).header("content-type", "application/json");
         let body = self.body(self.send(request.body(body.to_owned())).await?).await?;
         serde_json::from_slice(&body).map_err(|error| self.strange(&error))
+    }
+
+    /// Deletes, and asks again while more is left.
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(&'static str, String)],
+    ) -> Result<Deleted, CliError> {
+        let path: Vec<&str> = std::iter::once("api").chain(path.iter().copied()).collect();
+        let mut total = Deleted::default();
+        loop {
+            let request = self.http.delete(self.url(&path)).query(query);
+            let body = self.body(self.send(request).await?).await?;
+            let deleted: Deleted = serde_json::from_slice(&body).map_err(|error| self.strange(&error))?;
+            let more = deleted.more;
+            total.add(deleted);
+            if !more {
+                return Ok(total);
+            }
+        }
     }
 
     /// Begins an export.

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod delete;
 mod demo;
 mod keys;
 mod ls;
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Search(arguments) => wait_for(search::run(*arguments, output)),
         Command::Export(arguments) => wait_for(transfer::export(arguments)),
         Command::Import(arguments) => wait_for(transfer::import(arguments)),
+        Command::Delete(arguments) => wait_for(delete::run(arguments)),
         Command::Redact(arguments) => redact::run(arguments, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),

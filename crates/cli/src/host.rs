@@ -12,7 +12,7 @@ use crate::args::ServeArguments;
 use crate::certificate::Certificate;
 use crate::error::{CliError, Exit};
 use crate::keys::Keys;
-use crate::redaction;
+use crate::{redaction, retention};
 
 /// A server that listens but does not answer yet.
 pub(crate) struct Host {
@@ -40,6 +40,7 @@ impl Host {
             hosts: (!arguments.insecure_no_keys).then(|| arguments.host.clone()),
             ..Config::default()
         };
+        config.retention = retention::read(&arguments.retention)?;
         config.redactor = redaction::read(&arguments.redaction)?.1.map(Arc::new);
         if let Some(file) = &arguments.prices {
             config.prices = Arc::new(read_prices(file)?);

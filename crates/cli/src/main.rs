@@ -16,6 +16,7 @@ mod keys;
 mod logging;
 mod output;
 mod redaction;
+mod retention;
 mod tree;
 mod when;
 

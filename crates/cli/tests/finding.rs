@@ -207,3 +207,59 @@ fn redact_shows_what_would_go_and_a_server_takes_the_same_patterns() {
     let refused = endspan().args(["redact", "--redaction"]).arg(&patterns).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "unknown settings are mistakes");
 }
+
+#[test]
+fn delete_takes_traces_by_id_or_by_time_and_asks_first() {
+    let served = served();
+    insta::assert_snapshot!(served.transcript(&["delete", "trace-a"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: nobody to ask whether to delete
+    hint: --yes deletes without asking
+    ");
+    insta::assert_snapshot!(served.transcript(&["delete", "trace-a", "trace-x", "--yes"]), @r"
+    exit 1
+    --- stdout
+    --- stderr
+    no trace trace-x at [URL]
+    deleted 1 span of 1 trace
+    error: 1 trace not found
+    ");
+    assert_eq!(ids(&served, &["ls"], "trace_id"), ["trace-b", "trace-c"]);
+    insta::assert_snapshot!(served.transcript(&["delete", "--until", "2026-03-15", "--yes"]), @r"
+    exit 0
+    --- stdout
+    --- stderr
+    deleted 2 spans of 2 traces
+    ");
+    assert_eq!(served.ask(&["delete", "--yes"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_server_lets_old_spans_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = directory.path().join("retention.toml");
+    std::fs::write(&limits, "[account.kept]\ndays = 20000\n[account.small]\nbytes = \"20GB\"\n").unwrap();
+    let data = directory.path().join("data");
+    let arguments = ["--retain-days", "30", "--retain-bytes", "1GB", "--retention", limits.to_str().unwrap()];
+    let old = json!({"trace_id": "old", "id": "o", "name": "n", "start_timestamp": "2020-01-01T00:00:00Z"});
+    let before = Served::start_with("127.0.0.1:0", &data);
+    before.put("default", std::slice::from_ref(&old));
+    before.put("kept", &[old]);
+    assert_eq!(before.stop(), Some(0));
+    // Retention looks at once when a server starts.
+    let served = Served::start_with_more("127.0.0.1:0", &data, &arguments);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !ids(&served, &["ls", "--account", "default"], "trace_id").is_empty() {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    assert_eq!(ids(&served, &["ls"], "trace_id"), ["old"]);
+    std::fs::write(&limits, "[account.kept]\nyears = 2\n").unwrap();
+    let mut command = endspan();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(directory.path().join("other"))
+        .args(arguments);
+    assert_eq!(command.output().unwrap().status.code(), Some(2), "unknown settings are mistakes");
+}

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use crate::Config;
 use crate::admission::Admission;
 use crate::live::Live;
+use crate::retention::StateCell;
 use crate::telemetry::{LiveFigures, Telemetry};
 
 /// How long figures of the store are shown before they are asked for again.
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     pub(crate) live: Live,
     pub(crate) store_log: StoreLog,
+    pub(crate) retention: StateCell,
     stats: Mutex<Option<(Instant, StoreStats)>>,
 }
 
@@ -50,6 +52,7 @@ impl App {
             started: Instant::now(),
             live: Live::new(config.max_live_subscribers),
             store_log: StoreLog::default(),
+            retention: StateCell::default(),
             stats: Mutex::new(None),
             config,
             store,

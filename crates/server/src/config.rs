@@ -8,8 +8,8 @@ use endspan_model::limits;
 use endspan_otlp::cost::PriceTable;
 use endspan_redaction::{RedactionConfig, Redactor};
 
-use crate::Tls;
 use crate::access::KeyRing;
+use crate::{Retention, Tls};
 
 /// The settings of a [`Server`](crate::Server). Every field has a default that suits one machine.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ pub struct Config {
     pub keys: Arc<KeyRing>,
     /// The certificate of both listeners; `None` for plain connections. Default `None`.
     pub tls: Option<Arc<Tls>>,
+    /// How long spans are kept. Default for ever.
+    pub retention: Retention,
+    /// How often retention looks at the accounts. Default 60 s.
+    pub retention_interval: Duration,
     /// While nobody is asked for a key: which names, beside addresses and `localhost`, a request's `Host` may give. A web
     /// page could otherwise reach the server through a name of its own that it points at this machine. `None` lets
     /// every name pass, for servers behind something else that asks. Default `None`.
@@ -74,6 +78,8 @@ impl Default for Config {
             grpc_listen: None,
             keys: Arc::new(KeyRing::open()),
             tls: None,
+            retention: Retention::default(),
+            retention_interval: Duration::from_secs(60),
             hosts: None,
             max_body_bytes: limits::MAX_BODY_BYTES,
             max_span_bytes: limits::MAX_SPAN_BYTES,

@@ -23,6 +23,7 @@ mod ingest;
 mod live;
 mod problem;
 mod reply;
+mod retention;
 mod routes;
 mod server;
 pub mod telemetry;
@@ -30,5 +31,6 @@ mod text;
 mod tls;
 
 pub use config::Config;
+pub use retention::{Retention, RetentionLimits};
 pub use server::{BindError, RunError, Server};
 pub use tls::{Tls, TlsError};

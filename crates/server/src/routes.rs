@@ -1,6 +1,7 @@
 //! Which request goes where, and what every route shares.
 
 mod agentex;
+mod delete;
 mod document;
 mod fallback;
 mod native;
@@ -37,6 +38,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(otlp::routes())
         .merge(native::routes())
         .merge(transfer::routes())
+        .merge(delete::routes())
         .merge(ops::routes());
     let (router, openapi) = documented.split_for_parts();
     let openapi = document::finish(openapi);

@@ -28,6 +28,7 @@ use crate::app::{App, Phase};
 use crate::body;
 use crate::connection::{self, Either, TimedStream};
 use crate::grpc;
+use crate::retention;
 use crate::routes;
 use crate::tls::Inner;
 
@@ -119,6 +120,7 @@ impl Server {
         let limit = app.config.max_connections.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         let timeout = app.config.shutdown_timeout;
         tracing::info!(%address, ?grpc_address, "serving");
+        tokio::spawn(retention::run(Arc::clone(&app)));
         let mut shutdown = pin!(shutdown);
         let mut warned = None;
         loop {

@@ -88,6 +88,12 @@ metrics! {
         "Write requests that the store failed or refused as a whole.";
     Redactions = "endspan_redactions_total", counter,
         "Credentials replaced before storing, by built-in pattern; `custom` are those of the settings.";
+    DeletedSpans = "endspan_deleted_spans_total", counter,
+        "Spans deleted, by reason: retention by `age` or `size`, or a `request`.";
+    DeletedTraces = "endspan_deleted_traces_total", counter,
+        "Traces of which nothing is left, by the same reasons.";
+    RetentionFailures = "endspan_retention_failures_total", counter,
+        "Rounds of retention that ended early because the store failed.";
     UnauthorizedRequests = "endspan_unauthorized_requests_total", counter,
         "Requests without a key, or with one that is unknown or has expired (401).";
     ForbiddenRequests = "endspan_forbidden_requests_total", counter,
@@ -171,6 +177,8 @@ labels! {
         NativeSpan = "native_span",
         /// `GET /api/tail`
         NativeTail = "native_tail",
+        /// `DELETE /api/traces` and `DELETE /api/traces/{trace_id}`
+        NativeDelete = "native_delete",
         /// `GET /api/export`
         Export = "export",
         /// `POST /api/import`

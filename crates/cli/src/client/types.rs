@@ -23,6 +23,21 @@ pub(crate) struct SpanPage {
     pub(crate) next_cursor: Option<String>,
 }
 
+/// What was deleted.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Deleted {
+    pub(crate) spans: u64,
+    pub(crate) traces: u64,
+    pub(crate) more: bool,
+}
+
+impl Deleted {
+    pub(crate) fn add(&mut self, next: Self) {
+        self.spans += next.spans;
+        self.traces += next.traces;
+    }
+}
+
 /// What became of an import.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Imported {

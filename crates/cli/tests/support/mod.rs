@@ -40,9 +40,14 @@ impl Served {
     }
 
     pub(crate) fn start_with(listen: &str, data: &Path) -> Self {
+        Self::start_with_more(listen, data, &[])
+    }
+
+    pub(crate) fn start_with_more(listen: &str, data: &Path, arguments: &[&str]) -> Self {
         let mut child = endspan()
             .args(["serve", "--listen", listen, "--data"])
             .arg(data)
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

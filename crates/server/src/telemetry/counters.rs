@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use endspan_model::DropReason;
 use endspan_redaction::{Counts, Pattern};
+use endspan_store::Deleted;
 
 use super::{Protocol, Route, StatusClass};
+use crate::retention::Reason;
 
 /// How a received span ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +141,9 @@ pub(crate) struct Telemetry {
     pub(crate) store_write_failures: Counter,
     pub(super) redactions: [Counter; Pattern::ALL.len()],
     pub(super) custom_redactions: Counter,
+    pub(super) deleted_spans: [Counter; Reason::ALL.len()],
+    pub(super) deleted_traces: [Counter; Reason::ALL.len()],
+    pub(crate) retention_failures: Counter,
     pub(crate) unauthorized_requests: Counter,
     pub(crate) forbidden_requests: Counter,
     pub(crate) connections_refused: Counter,
@@ -161,6 +166,9 @@ impl Telemetry {
             store_write_failures: Counter::default(),
             redactions: std::array::from_fn(|_| Counter::default()),
             custom_redactions: Counter::default(),
+            deleted_spans: Default::default(),
+            deleted_traces: Default::default(),
+            retention_failures: Counter::default(),
             unauthorized_requests: Counter::default(),
             forbidden_requests: Counter::default(),
             connections_refused: Counter::default(),
@@ -196,6 +204,17 @@ impl Telemetry {
             counter.add(counts.of(pattern));
         }
         self.custom_redactions.add(total - built_in);
+    }
+
+    /// Counts a piece of a deletion.
+    pub(crate) fn deleted(&self, reason: Reason, deleted: &Deleted) {
+        self.deleted_spans[reason as usize].add(deleted.spans);
+        self.deleted_traces[reason as usize].add(deleted.traces);
+    }
+
+    /// Returns how many spans were deleted for a reason.
+    pub(crate) fn deleted_spans(&self, reason: Reason) -> u64 {
+        self.deleted_spans[reason as usize].get()
     }
 
     /// Counts the ends of received spans.

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use endspan_redaction::Pattern;
 use endspan_store::StoreStats;
 
-use super::counters::{Histogram, Outcome, Telemetry};
+use super::counters::{Counter, Histogram, Outcome, Telemetry};
 use super::{Metric, Protocol, Route, StatusClass};
+use crate::retention::Reason;
 
 /// What is read off rather than counted.
 #[derive(Debug, Default)]
@@ -61,6 +62,15 @@ impl Page {
             Metric::UnauthorizedRequests => Some(telemetry.unauthorized_requests.get()),
             Metric::ForbiddenRequests => Some(telemetry.forbidden_requests.get()),
             Metric::Keys => Some(live.keys as u64),
+            Metric::DeletedSpans => {
+                self.head(metric);
+                return self.reasons(metric, &telemetry.deleted_spans);
+            }
+            Metric::DeletedTraces => {
+                self.head(metric);
+                return self.reasons(metric, &telemetry.deleted_traces);
+            }
+            Metric::RetentionFailures => Some(telemetry.retention_failures.get()),
             Metric::InFlightRequests => Some(live.in_flight_requests as u64),
             Metric::InFlightBytes => Some(live.in_flight_bytes as u64),
             Metric::Connections => Some(live.connections as u64),
@@ -93,6 +103,12 @@ impl Page {
                 let (name, route, class) = (metric.name(), route.as_str(), class.as_str());
                 self.line(format_args!("{name}{{route=\"{route}\",status=\"{class}\"}} {}", counter.get()));
             }
+        }
+    }
+
+    fn reasons(&mut self, metric: Metric, counters: &[Counter; Reason::ALL.len()]) {
+        for (reason, counter) in Reason::ALL.iter().zip(counters) {
+            self.line(format_args!("{}{{reason=\"{}\"}} {}", metric.name(), reason.as_str(), counter.get()));
         }
     }
 

@@ -107,6 +107,8 @@ const PROBES: &[Probe] = &[
         "/api/import",
         r#"{"account":"b","trace_id":"b-trace","id":"b-root","name":"taken","start_time":"2026-01-01T00:00:00Z"}"#,
     ),
+    probe("DELETE /api/traces/{trace_id}", Needs::A(Role::Admin), "/api/traces/b-other", ""),
+    probe("DELETE /api/traces", Needs::A(Role::Admin), "/api/traces?start_before=1971-01-01T00:00:00Z", ""),
     // Followed below; here a question that is refused.
     probe("GET /api/tail", READ, "/api/tail?after=x", ""),
     probe("GET /api/stats", READ, "/api/stats", ""),

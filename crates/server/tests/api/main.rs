@@ -12,6 +12,7 @@ mod native;
 mod normal;
 mod operations;
 mod otlp;
+mod retention;
 mod scripted_store;
 mod sgp;
 mod sgp_search;

@@ -150,6 +150,8 @@ async fn openapi_knows_every_route(server: Harness) {
         }
     }
     let expected = [
+        "DELETE /api/traces",
+        "DELETE /api/traces/{trace_id}",
         "GET /api/export",
         "GET /api/info",
         "GET /api/spans/{trace_id}/{span_id}",

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use endspan_model::limits;
+use endspan_store::StoreError;
 use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,10 +16,12 @@ use crate::access::guard::Caller;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::reply;
+use crate::retention::{Reason, usage_of};
 use crate::routes::observed;
 use crate::telemetry::{Outcome, Protocol, Route};
 
-/// Figures about the store and what the server took in since it started.
+/// Figures about the store and what the server took in since it started. With a key that is bound to an account:
+/// that account's spans, traces and payload before compression; 0 and empty for what belongs to all accounts.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stats {
     /// The store engine, for example `embedded`.
@@ -37,8 +40,31 @@ pub(super) struct Stats {
     /// Bytes of stored payload of replaced versions that wait for compaction.
     superseded_payload_bytes: u64,
     uptime_seconds: u64,
+    retention: RetentionStats,
     /// Spans taken in since the start, by protocol.
     ingest: Vec<IngestStats>,
+}
+
+/// How long spans are kept, and what has gone since the start.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RetentionStats {
+    /// Spans go that are older, in the caller's account; null for never.
+    #[schema(required)]
+    max_age_seconds: Option<u64>,
+    /// The oldest spans go while an account has more bytes; null for never.
+    #[schema(required)]
+    max_bytes: Option<u64>,
+    /// Whether spans are being deleted now.
+    running: bool,
+    /// When every account was last looked at.
+    #[schema(required)]
+    last_run: Option<String>,
+    /// Whether that ended early because the store failed.
+    failed: bool,
+    /// Spans deleted since the start, of all accounts; 0 for a key that is bound to an account.
+    deleted_by_age: u64,
+    deleted_by_size: u64,
+    deleted_by_request: u64,
 }
 
 /// What one protocol took in.
@@ -95,27 +121,59 @@ fn json(value: &impl Serialize) -> Response {
 pub(super) async fn stats(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let caller = Caller::of(request.extensions());
     observed(&app, Route::NativeFigures, async {
-        if caller.account().is_some() {
-            let detail = "these figures count all accounts; the key is bound to one";
-            return reply::json(StatusCode::FORBIDDEN, reply::detail(detail));
-        }
-        match app.stats().await {
-            Ok(store) => json(&Stats {
-                engine: store.engine,
-                schema_version: store.schema_version,
-                spans: store.spans,
-                traces: store.traces,
-                disk_bytes: store.disk_bytes,
-                raw_payload_bytes: store.raw_payload_bytes,
-                stored_payload_bytes: store.stored_payload_bytes,
-                superseded_payload_bytes: store.superseded_payload_bytes,
-                uptime_seconds: app.started.elapsed().as_secs(),
-                ingest: Protocol::ALL.iter().map(|protocol| ingest(&app, *protocol)).collect(),
-            }),
+        match figures(&app, &caller).await {
+            Ok(stats) => json(&stats),
             Err(error) => refuse(&Problem::from(error)),
         }
     })
     .await
+}
+
+/// Returns the figures of everything, or of the caller's account alone.
+async fn figures(app: &App, caller: &Caller) -> Result<Stats, StoreError> {
+    let store = app.stats().await?;
+    let mut stats = Stats {
+        engine: store.engine,
+        schema_version: store.schema_version,
+        spans: store.spans,
+        traces: store.traces,
+        disk_bytes: store.disk_bytes,
+        raw_payload_bytes: store.raw_payload_bytes,
+        stored_payload_bytes: store.stored_payload_bytes,
+        superseded_payload_bytes: store.superseded_payload_bytes,
+        uptime_seconds: app.started.elapsed().as_secs(),
+        retention: retention(app, caller),
+        ingest: Vec::new(),
+    };
+    match caller.account() {
+        None => stats.ingest = Protocol::ALL.iter().map(|protocol| ingest(app, *protocol)).collect(),
+        Some(account) => {
+            // What the engine cannot tell apart by account is not told.
+            let (spans, traces, payload_bytes) = usage_of(&app.store.accounts().await?, account);
+            (stats.spans, stats.traces) = (spans, traces);
+            (stats.raw_payload_bytes, stats.superseded_payload_bytes) = (payload_bytes, 0);
+            // Its share of the disk follows from how well the others' spans compress.
+            (stats.stored_payload_bytes, stats.disk_bytes) = (0, 0);
+        }
+    }
+    Ok(stats)
+}
+
+fn retention(app: &App, caller: &Caller) -> RetentionStats {
+    let retention = &app.config.retention;
+    let limits = caller.account().map_or(retention.default, |account| retention.limits(account));
+    let state = app.retention.get();
+    let deleted = |reason| if caller.account().is_none() { app.telemetry.deleted_spans(reason) } else { 0 };
+    RetentionStats {
+        max_age_seconds: limits.max_age.map(|age| age.as_secs()),
+        max_bytes: limits.max_bytes,
+        running: state.running,
+        last_run: state.last_run.map(|moment| format!("{}Z", moment.format_micros())),
+        failed: state.failed,
+        deleted_by_age: deleted(Reason::Age),
+        deleted_by_size: deleted(Reason::Size),
+        deleted_by_request: deleted(Reason::Request),
+    }
 }
 
 fn ingest(app: &App, protocol: Protocol) -> IngestStats {
