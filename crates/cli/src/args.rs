@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Import(ImportArguments),
     /// Deletes traces for good
     Delete(DeleteArguments),
+    /// Shows how a server is doing, what is wrong, and where its settings come from
+    Doctor(DoctorArguments),
     /// Shows what would be taken out of a text before it is stored
     Redact(RedactArguments),
     /// Creates, lists and revokes the API keys of a server
@@ -153,6 +155,12 @@ pub(crate) struct ServerArguments {
     /// Print JSON for machines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
 }
 
 /// Parses `ADDR:PORT`, `HOST:PORT`, `:PORT` or `PORT`.

@@ -153,6 +153,17 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| self.strange(&error))
     }
 
+    /// Returns figures by their name in the read API.
+    pub(crate) async fn figures(&self, name: &str) -> Result<serde_json::Value, CliError> {
+        self.read(&[name], &[]).await
+    }
+
+    /// Returns the page of metrics.
+    pub(crate) async fn metrics(&self) -> Result<String, CliError> {
+        let response = self.send(self.http.get(self.url(&["metrics"]))).await?;
+        response.text().await.map_err(|error| self.unreachable(&error))
+    }
+
     /// Opens the live tail, after an event that was seen already.
     pub(crate) async fn tail(
         &self,

@@ -2,6 +2,7 @@
 
 mod delete;
 mod demo;
+mod doctor;
 mod keys;
 mod ls;
 mod redact;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Export(arguments) => wait_for(transfer::export(arguments)),
         Command::Import(arguments) => wait_for(transfer::import(arguments)),
         Command::Delete(arguments) => wait_for(delete::run(arguments)),
+        Command::Doctor(arguments) => wait_for(doctor::run(arguments, output)),
         Command::Redact(arguments) => redact::run(arguments, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),

@@ -56,6 +56,15 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Returns a number of bytes in the unit that keeps three digits: `12 B`, `3.40 kB`, `56.7 MB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{} {name}", three_digits(u128::from(bytes), u128::from(unit))),
+        None => format!("{bytes} B"),
+    }
+}
+
 /// Lays compact JSON out over lines, without touching a character of its tokens: numbers keep their
 /// digits and texts their escapes.
 pub(crate) fn pretty_json(text: &str, indent: &str) -> String {

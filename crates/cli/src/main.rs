@@ -14,6 +14,7 @@ mod format;
 mod host;
 mod keys;
 mod logging;
+mod metrics;
 mod output;
 mod redaction;
 mod retention;

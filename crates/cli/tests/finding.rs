@@ -263,3 +263,32 @@ fn a_server_lets_old_spans_go() {
         .args(arguments);
     assert_eq!(command.output().unwrap().status.code(), Some(2), "unknown settings are mistakes");
 }
+
+#[test]
+fn doctor_tells_how_a_server_is_and_where_settings_come_from() {
+    let served = served();
+    let output = served.ask(&["doctor"]).env("ENDSPAN_RETAIN_DAYS", "9").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+        (Some(0), "nothing is wrong\n")
+    );
+    let line = |begin: &str| {
+        let found = text.lines().find(|line| line.trim_start().starts_with(begin));
+        found
+            .unwrap_or_else(|| panic!("no line {begin} in\n{text}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(line("spans"), "spans 3 in 3 traces");
+    assert_eq!(line("from sgp"), "from sgp 3 received, 3 stored, 0 superseded");
+    assert!(line("writes").starts_with("writes 1, half <= "));
+    assert!(line("sgp_batch_upsert").contains(" 1, half <= "));
+    assert_eq!(line("retain-days"), "retain-days 9 environment: ENDSPAN_RETAIN_DAYS");
+    assert_eq!(line("listen"), "listen 127.0.0.1:5003 default");
+    let json = served.ask(&["doctor", "--json"]).output().unwrap();
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["stats"]["spans"], &json["problems"]), (&json!(3), &json!([])));
+    assert_eq!(json["configuration"]["listen"]["origin"], "default");
+}
