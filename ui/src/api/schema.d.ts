@@ -146,7 +146,12 @@ export interface paths {
         get: operations["list_traces"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Deletes the traces all of whose spans started within a range of time.
+         * @description Needs the role `admin`. A trace with any span beyond the range stays whole. Without an account header, and a key
+         *     bound to one, in every account.
+         */
+        delete: operations["delete_traces"];
         options?: never;
         head?: never;
         patch?: never;
@@ -163,7 +168,11 @@ export interface paths {
         get: operations["get_trace"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Deletes a trace with everything in it.
+         * @description Needs the role `admin`. Without an account header, and a key bound to one, in every account.
+         */
+        delete: operations["delete_trace"];
         options?: never;
         head?: never;
         patch?: never;
@@ -270,6 +279,20 @@ export interface components {
             span_id: string;
             /** @description What was counted. */
             usage: components["schemas"]["Usage"];
+        };
+        /** @description What a request deleted. It is durable. */
+        Deletion: {
+            /** @description Whether the time was up before everything was deleted: send the same again. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description Bytes of payload before compression.
+             */
+            payload_bytes: number;
+            /** Format: int64 */
+            spans: number;
+            /** Format: int64 */
+            traces: number;
         };
         /**
          * @description An amount of US dollars in units of 10⁻¹² dollars: one token at one dollar a million tokens costs a million
@@ -650,6 +673,34 @@ export interface components {
              */
             total?: number | null;
         };
+        /** @description How long spans are kept, and what has gone since the start. */
+        RetentionStats: {
+            /**
+             * Format: int64
+             * @description Spans deleted since the start, of all accounts; 0 for a key that is bound to an account.
+             */
+            deleted_by_age: number;
+            /** Format: int64 */
+            deleted_by_request: number;
+            /** Format: int64 */
+            deleted_by_size: number;
+            /** @description Whether that ended early because the store failed. */
+            failed: boolean;
+            /** @description When every account was last looked at. */
+            last_run: string | null;
+            /**
+             * Format: int64
+             * @description Spans go that are older, in the caller's account; null for never.
+             */
+            max_age_seconds: number | null;
+            /**
+             * Format: int64
+             * @description The oldest spans go while an account has more bytes; null for never.
+             */
+            max_bytes: number | null;
+            /** @description Whether spans are being deleted now. */
+            running: boolean;
+        };
         /** @description A roll-up and what was counted below it. */
         Rollup: {
             /** @description Whether the two agree. If the span reports more, some calls below it were not traced. */
@@ -661,7 +712,10 @@ export interface components {
             /** @description The span. */
             span_id: string;
         };
-        /** @description Figures about the store and what the server took in since it started. */
+        /**
+         * @description Figures about the store and what the server took in since it started. With a key that is bound to an account:
+         *     that account's spans, traces and payload before compression; 0 and empty for what belongs to all accounts.
+         */
         Stats: {
             /**
              * Format: int64
@@ -677,6 +731,7 @@ export interface components {
              * @description Bytes of payload before compression.
              */
             raw_payload_bytes: number;
+            retention: components["schemas"]["RetentionStats"];
             /** Format: int32 */
             schema_version: number;
             /**
@@ -1236,6 +1291,52 @@ export interface operations {
             };
         };
     };
+    delete_traces: {
+        parameters: {
+            query: {
+                /** @description Only traces whose spans all started before this moment: ISO 8601, or Unix seconds. Required. */
+                start_before: string;
+                /** @description Only traces whose spans all started at this moment or later. */
+                start_after?: string;
+            };
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was deleted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deletion"];
+                };
+            };
+            /** @description A parameter is missing or malformed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
     get_trace: {
         parameters: {
             query?: {
@@ -1273,6 +1374,59 @@ export interface operations {
                 };
             };
             /** @description A parameter is malformed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
+    delete_trace: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path: {
+                /** @description The trace's id, percent-encoded; `%2F` is a slash. */
+                trace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was deleted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deletion"];
+                };
+            };
+            /** @description There is no such trace */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The id is malformed */
             422: {
                 headers: {
                     [name: string]: unknown;
