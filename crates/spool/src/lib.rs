@@ -47,6 +47,7 @@ mod instance;
 mod log;
 mod memory;
 mod options;
+mod publication;
 mod record;
 mod recovery;
 mod scan;

@@ -18,7 +18,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -26,6 +26,8 @@ use crate::format::{
     self, CRC_BYTES, Head, LENGTH_MASK, PUBLISHED, RECORD_ALIGN, RECORD_HEAD_BYTES, RECORD_MAGIC, RESERVED,
     STATE_MASK, SUCCESSOR_AT, record_bytes,
 };
+
+use crate::publication::{look, publish};
 
 const PAGE_BYTES: usize = 4096;
 #[cfg(target_os = "linux")]
@@ -165,7 +167,7 @@ impl Region {
             return Slot::Empty;
         }
         let Some(word) = self.word(offset) else { return Slot::Empty };
-        let word = u32::from_le(word.load(Ordering::Acquire));
+        let word = look(word);
         let payload_bytes = word & LENGTH_MASK;
         match word & STATE_MASK {
             0 if word == 0 => Slot::Empty,
@@ -194,7 +196,7 @@ impl Region {
     /// Returns the payload of the published record at `offset`, or nothing if none with this length stands there.
     #[inline]
     pub(crate) fn payload(&self, offset: usize, payload_bytes: u32) -> Option<&[u8]> {
-        let word = u32::from_le(self.word(offset)?.load(Ordering::Acquire));
+        let word = look(self.word(offset)?);
         if word != PUBLISHED | payload_bytes || !self.holds(offset, record_bytes(payload_bytes as usize)) {
             return None;
         }
@@ -380,10 +382,13 @@ impl Reservation {
 fn fill(region: &Region, offset: usize, salt: Option<u32>, head: &Head, parts: &[&[u8]]) {
     debug_assert!(region.holds(offset, record_bytes(head.payload_bytes as usize)));
     debug_assert_eq!(parts.iter().map(|p| p.len()).sum::<usize>(), head.payload_bytes as usize);
-    let Some(word) = region.word(offset) else { return };
-    // Killed between here and the last store, the record is recognised as torn and stepped over by its length.
-    word.store((RESERVED | head.payload_bytes).to_le(), Ordering::Relaxed);
-    compiler_fence(Ordering::Release);
+    let Some(length) = region.word(offset) else { return };
+    publish(length, head.payload_bytes, || put(region, offset, salt, head, parts));
+}
+
+/// Writes everything of a record but its length word.
+#[inline]
+fn put(region: &Region, offset: usize, salt: Option<u32>, head: &Head, parts: &[&[u8]]) {
     let (low, nanos) = head.tail_words();
     for (at, value) in
         [(8, format::marks_word(head.marks)), (12, low), (16, nanos as u32), (20, (nanos >> 32) as u32)]
@@ -397,7 +402,7 @@ fn fill(region: &Region, offset: usize, salt: Option<u32>, head: &Head, parts: &
     for part in parts {
         let bytes = part.len().min(end - at);
         // SAFETY: `at + bytes <= end`, which is inside the region; the range belongs to the caller alone until the
-        // store below publishes it, and `part` cannot overlap memory that nobody has seen yet.
+        // caller's last store publishes it, and `part` cannot overlap memory that nobody has seen yet.
         unsafe {
             region.map.as_mut_ptr().add(at).copy_from_nonoverlapping(part.as_ptr(), bytes);
         }
@@ -419,7 +424,6 @@ fn fill(region: &Region, offset: usize, salt: Option<u32>, head: &Head, parts: &
             field.store((crc ^ salt).to_le(), Ordering::Relaxed);
         }
     }
-    word.store((PUBLISHED | head.payload_bytes).to_le(), Ordering::Release);
 }
 
 #[cfg(test)]

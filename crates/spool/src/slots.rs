@@ -13,6 +13,7 @@ use crate::filesystem::Filesystem;
 use crate::format::{self, Head, MAX_HELD_BYTES, SLOT_BYTES, SegmentHeader};
 use crate::instance::segment_name;
 use crate::memory::{Region, Slot};
+use crate::publication::{give_bit, take_bit};
 use crate::recovery::DamageKind;
 use crate::scan::{Scan, is_intact};
 use crate::segment::Aligned;
@@ -110,7 +111,7 @@ impl Slots {
         }
         self.region.clear_slot(self.offset(held.index));
         if let Some(word) = self.taken.get(held.index as usize / 64) {
-            word.fetch_and(!(1 << (held.index % 64)), Ordering::Release);
+            give_bit(&word.0, held.index % 64);
         }
     }
 
@@ -128,13 +129,8 @@ impl Slots {
         let first = FIRST.try_with(Cell::get).unwrap_or(0) % self.taken.len().max(1);
         let (before, after) = self.taken.split_at_checked(first)?;
         for (number, word) in (first..).zip(after).chain((0..).zip(before)) {
-            let mut seen = word.load(Ordering::Relaxed);
-            while seen != u64::MAX {
-                let bit = seen.trailing_ones();
-                seen = word.fetch_or(1 << bit, Ordering::Acquire);
-                if seen & 1 << bit == 0 {
-                    return Some((64 * number) as u32 + bit);
-                }
+            if let Some(bit) = take_bit(&word.0) {
+                return Some((64 * number) as u32 + bit);
             }
         }
         None

@@ -20,7 +20,7 @@ static CLOCK: Clock = Clock::new();
 
 #[inline]
 pub(super) fn now() -> Option<Timestamp> {
-    let anchor = CLOCK.anchor()?;
+    let anchor = CLOCK.anchor.read()?;
     anchor.at(ticks())
 }
 
@@ -72,12 +72,7 @@ impl Anchor {
 
 /// The anchor behind a sequence lock: readers never wait, and look again at the system if a writer was at it.
 struct Clock {
-    /// Odd while the anchor changes, 0 while there is none.
-    sequence: AtomicU64,
-    ticks: AtomicU64,
-    unix_nanos: AtomicU64,
-    rate: AtomicU64,
-    max_age_ticks: AtomicU64,
+    anchor: Guarded<AtomicU64>,
     /// The process that writes just now, by its fork generation; 0 for none.
     writer: AtomicU64,
     usable: AtomicU8,
@@ -86,27 +81,44 @@ struct Clock {
     next_base: [AtomicU64; 2],
 }
 
-const UNKNOWN: u8 = 0;
-const USABLE: u8 = 1;
-const UNUSABLE: u8 = 2;
+/// A word that threads share. (Tests have one whose every interleaving they try.)
+trait Word {
+    fn load(&self, ordering: Ordering) -> u64;
+    fn store(&self, value: u64, ordering: Ordering);
+    fn fence(ordering: Ordering);
+}
 
-impl Clock {
-    const fn new() -> Self {
-        Self {
-            sequence: AtomicU64::new(0),
-            ticks: AtomicU64::new(0),
-            unix_nanos: AtomicU64::new(0),
-            rate: AtomicU64::new(0),
-            max_age_ticks: AtomicU64::new(0),
-            writer: AtomicU64::new(0),
-            usable: AtomicU8::new(UNKNOWN),
-            base: [const { AtomicU64::new(0) }; 2],
-            next_base: [const { AtomicU64::new(0) }; 2],
-        }
+impl Word for AtomicU64 {
+    #[inline]
+    fn load(&self, ordering: Ordering) -> u64 {
+        self.load(ordering)
     }
 
     #[inline]
-    fn anchor(&self) -> Option<Anchor> {
+    fn store(&self, value: u64, ordering: Ordering) {
+        self.store(value, ordering);
+    }
+
+    #[inline]
+    fn fence(ordering: Ordering) {
+        fence(ordering);
+    }
+}
+
+/// An anchor that one thread changes while others read it.
+struct Guarded<W> {
+    /// Odd while the anchor changes, 0 while there is none.
+    sequence: W,
+    ticks: W,
+    unix_nanos: W,
+    rate: W,
+    max_age_ticks: W,
+}
+
+impl<W: Word> Guarded<W> {
+    /// Returns the anchor, if there is one and nobody changes it just now.
+    #[inline]
+    fn read(&self) -> Option<Anchor> {
         let before = self.sequence.load(Ordering::Acquire);
         if before == 0 || before & 1 == 1 {
             return None;
@@ -117,8 +129,49 @@ impl Clock {
             rate: self.rate.load(Ordering::Relaxed),
             max_age_ticks: self.max_age_ticks.load(Ordering::Relaxed),
         };
-        fence(Ordering::Acquire);
+        W::fence(Ordering::Acquire);
         (self.sequence.load(Ordering::Relaxed) == before).then_some(anchor)
+    }
+
+    /// Changes the anchor. Called by one thread at a time.
+    fn write(&self, anchor: &Anchor) {
+        // Never back to a number that a slow reader may have seen.
+        let sequence = (self.sequence.load(Ordering::Relaxed) | 1) + 1;
+        self.sequence.store(sequence - 1, Ordering::Relaxed);
+        W::fence(Ordering::Release);
+        self.ticks.store(anchor.ticks, Ordering::Relaxed);
+        self.unix_nanos.store(anchor.unix_nanos, Ordering::Relaxed);
+        self.rate.store(anchor.rate, Ordering::Relaxed);
+        self.max_age_ticks.store(anchor.max_age_ticks, Ordering::Relaxed);
+        self.sequence.store(sequence, Ordering::Release);
+    }
+
+    /// Takes the anchor away until the next write.
+    fn clear(&self) {
+        let sequence = self.sequence.load(Ordering::Relaxed) | 1;
+        self.sequence.store(sequence, Ordering::Release);
+    }
+}
+
+const UNKNOWN: u8 = 0;
+const USABLE: u8 = 1;
+const UNUSABLE: u8 = 2;
+
+impl Clock {
+    const fn new() -> Self {
+        Self {
+            anchor: Guarded {
+                sequence: AtomicU64::new(0),
+                ticks: AtomicU64::new(0),
+                unix_nanos: AtomicU64::new(0),
+                rate: AtomicU64::new(0),
+                max_age_ticks: AtomicU64::new(0),
+            },
+            writer: AtomicU64::new(0),
+            usable: AtomicU8::new(UNKNOWN),
+            base: [const { AtomicU64::new(0) }; 2],
+            next_base: [const { AtomicU64::new(0) }; 2],
+        }
     }
 
     fn refresh(&self, generation: u64, is_usable: impl FnOnce() -> bool) {
@@ -157,7 +210,7 @@ impl Clock {
         if base_ticks == 0 || here[0] <= base_ticks || here[1] <= base_nanos {
             store(&self.base, here);
             store(&self.next_base, here);
-            self.sequence.store(0, Ordering::Release);
+            self.anchor.clear();
             return;
         }
         let (ticks, nanos) = (here[0] - base_ticks, here[1] - base_nanos);
@@ -166,24 +219,13 @@ impl Clock {
         }
         let rate = u64::try_from((u128::from(nanos) << 32) / u128::from(ticks)).unwrap_or(u64::MAX);
         match Anchor::new(reading.ticks, reading.unix_nanos, rate) {
-            Some(anchor) => self.publish(&anchor),
-            None => self.sequence.store(0, Ordering::Release),
+            Some(anchor) => self.anchor.write(&anchor),
+            None => self.anchor.clear(),
         }
         if u128::from(here[1].saturating_sub(next_nanos)) >= BASELINE.as_nanos() {
             store(&self.base, load(&self.next_base));
             store(&self.next_base, here);
         }
-    }
-
-    fn publish(&self, anchor: &Anchor) {
-        let sequence = self.sequence.load(Ordering::Relaxed) & !1;
-        self.sequence.store(sequence + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        self.ticks.store(anchor.ticks, Ordering::Relaxed);
-        self.unix_nanos.store(anchor.unix_nanos, Ordering::Relaxed);
-        self.rate.store(anchor.rate, Ordering::Relaxed);
-        self.max_age_ticks.store(anchor.max_age_ticks, Ordering::Relaxed);
-        self.sequence.store(sequence + 2, Ordering::Release);
     }
 }
 
@@ -254,22 +296,22 @@ mod tests {
         let clock = Clock::new();
         clock.learn(&reading(0));
         clock.learn(&reading(10));
-        assert_eq!(clock.anchor(), None, "too early to tell");
+        assert_eq!(clock.anchor.read(), None, "too early to tell");
         clock.learn(&reading(30));
-        let anchor = clock.anchor().unwrap();
+        let anchor = clock.anchor.read().unwrap();
         assert!(anchor.rate.abs_diff(RATE) < 10, "{anchor:?}");
         assert_eq!(anchor.unix_nanos, BEGAN + 30_000_000);
         let stepped = Reading { unix_nanos: BEGAN - 1, ..reading(40) };
         clock.learn(&stepped);
-        let anchor = clock.anchor().unwrap();
+        let anchor = clock.anchor.read().unwrap();
         assert_eq!(anchor.unix_nanos, BEGAN - 1);
         assert!(anchor.rate.abs_diff(RATE) < 10, "the time of day has no say in it: {anchor:?}");
         for second in 1..10 {
             clock.learn(&reading(second * 1000));
-            assert!(clock.anchor().unwrap().rate.abs_diff(RATE) < 10);
+            assert!(clock.anchor.read().unwrap().rate.abs_diff(RATE) < 10);
         }
         clock.learn(&reading(0));
-        assert_eq!(clock.anchor(), None, "the counter was set back");
+        assert_eq!(clock.anchor.read(), None, "the counter was set back");
     }
 
     #[test]
@@ -278,8 +320,8 @@ mod tests {
         for millis in [0, 30] {
             clock.learn(&reading(millis));
         }
-        clock.sequence.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(clock.anchor(), None);
+        clock.anchor.clear();
+        assert_eq!(clock.anchor.read(), None);
         // A child that inherits this state mends it.
         clock.writer.store(1, Ordering::Relaxed);
         clock.refresh(2, || true);
@@ -294,7 +336,7 @@ mod tests {
             clock.refresh(1, || false);
         }
         assert_eq!(clock.usable.load(Ordering::Relaxed), UNUSABLE);
-        assert_eq!(clock.anchor(), None);
+        assert_eq!(clock.anchor.read(), None);
     }
 
     #[test]
@@ -313,6 +355,45 @@ mod tests {
             }
         }
         let usable = CLOCK.usable.load(Ordering::Relaxed) == USABLE;
-        assert!(!usable || compared > 0 || CLOCK.anchor().is_none());
+        assert!(!usable || compared > 0 || CLOCK.anchor.read().is_none());
+    }
+
+    impl Word for loom::sync::atomic::AtomicU64 {
+        fn load(&self, ordering: Ordering) -> u64 {
+            self.load(ordering)
+        }
+
+        fn store(&self, value: u64, ordering: Ordering) {
+            self.store(value, ordering);
+        }
+
+        fn fence(ordering: Ordering) {
+            loom::sync::atomic::fence(ordering);
+        }
+    }
+
+    #[test]
+    fn readers_never_see_half_of_one_anchor_and_half_of_another() {
+        loom::model(|| {
+            let word = || loom::sync::atomic::AtomicU64::new(0);
+            let guarded = loom::sync::Arc::new(Guarded {
+                sequence: word(),
+                ticks: word(),
+                unix_nanos: word(),
+                rate: word(),
+                max_age_ticks: word(),
+            });
+            let anchor =
+                |number| Anchor { ticks: number, unix_nanos: number, rate: number, max_age_ticks: number };
+            guarded.write(&anchor(1));
+            let reader = loom::thread::spawn({
+                let guarded = loom::sync::Arc::clone(&guarded);
+                move || guarded.read()
+            });
+            guarded.write(&anchor(2));
+            let seen = reader.join().unwrap();
+            assert!(seen.is_none_or(|seen| seen == anchor(1) || seen == anchor(2)), "{seen:?}");
+            assert_eq!(guarded.read(), Some(anchor(2)));
+        });
     }
 }
