@@ -1,7 +1,7 @@
 /// <reference types="vitest/config" />
 import { defineConfig } from "vitest/config";
 
-const server = process.env.ENDSPAN_SERVER ?? "http://127.0.0.1:8126";
+const server = process.env.ENDSPAN_SERVER ?? "http://127.0.0.1:5003";
 
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },

@@ -1,6 +1,6 @@
 /** Writes sample agent runs to a server, to look at: `tsx bench/samples.ts http://127.0.0.1:5003`. */
-import { makeTrace } from "../mock/generate";
-import { send } from "../mock/send";
+import { makeTrace } from "../tests/runs";
+import { send } from "../tests/send";
 
 const base = process.argv[2];
 if (!base) throw new Error("name the server: tsx bench/samples.ts http://127.0.0.1:5003");

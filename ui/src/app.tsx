@@ -1,7 +1,9 @@
 import { signal } from "@preact/signals";
 import { Component, type ComponentChildren } from "preact";
-import { useEffect, useErrorBoundary, useState } from "preact/hooks";
-import { account, signedIn, signIn, signInNeeded, signOut } from "./api/session";
+import { useEffect, useErrorBoundary } from "preact/hooks";
+import { identify, info } from "./api/identity";
+import { signedIn, signInNeeded, signOut } from "./api/session";
+import { AccountChoice } from "./components/account-choice";
 import { Announcer } from "./components/announce";
 import { Dialog } from "./components/dialog";
 import { Icon } from "./components/icon";
@@ -10,6 +12,7 @@ import { Traces } from "./pages/traces";
 import { isTracesPath } from "./pages/traces/filter";
 import { navigate, place, traceIdOf } from "./router";
 import { type Theme, theme } from "./settings";
+import { SignIn } from "./sign-in";
 
 const helpOpen = signal(false);
 
@@ -22,6 +25,10 @@ export function App() {
     "g c": () => navigate("/compare"),
     "g h": () => navigate("/health"),
   });
+  const isIn = !signInNeeded.value;
+  useEffect(() => {
+    if (isIn) void identify();
+  }, [isIn]);
   const path = place.value.path;
   const traceId = traceIdOf(place.value);
   return (
@@ -46,11 +53,7 @@ export function App() {
           </NavLink>
         </nav>
         <span class="grow" />
-        {account.value !== null && (
-          <span class="badge" title="Account that is read">
-            {account.value}
-          </span>
-        )}
+        <AccountChoice />
         <ThemeButton />
         <button
           type="button"
@@ -64,7 +67,7 @@ export function App() {
           <Icon name="help" />
         </button>
         {signedIn.value && (
-          <button type="button" class="button small" onClick={signOut}>
+          <button type="button" class="button small" title={keyTitle()} onClick={signOut}>
             Sign out
           </button>
         )}
@@ -94,6 +97,14 @@ export function App() {
       <Announcer />
     </div>
   );
+}
+
+/** Who is signed in, in words. */
+function keyTitle(): string {
+  const key = info.value?.key;
+  if (!key) return "Forget the API key of this tab";
+  const name = key.name === "" ? key.id : key.name;
+  return `Signed in with the key ${name}: ${key.roles.join(", ")}, ${key.account ?? "all accounts"}`;
 }
 
 function Logo() {
@@ -167,48 +178,6 @@ function Help() {
           Licences of what this page is made of
         </a>
       </p>
-    </Dialog>
-  );
-}
-
-function SignIn() {
-  const [refused, setRefused] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    const form = event.currentTarget as HTMLFormElement;
-    const key = (form.elements.namedItem("key") as HTMLInputElement).value.trim();
-    const chosen = (form.elements.namedItem("account") as HTMLInputElement).value.trim() || null;
-    setBusy(true);
-    // Tried before it is kept, so that a wrong key never looks like an empty server.
-    const headers: Record<string, string> = { "x-api-key": key };
-    if (chosen) headers["x-selected-account-id"] = chosen;
-    const response = await fetch("/api/traces?limit=1", { headers }).catch(() => null);
-    setBusy(false);
-    if (response?.ok) signIn(key, chosen);
-    else setRefused(true);
-  };
-  return (
-    <Dialog title="Sign in" class="small">
-      <form onSubmit={submit}>
-        <p class="soft">This server has API keys. Yours stays in this tab and is forgotten when it closes.</p>
-        <label>
-          API key
-          <input class="field mono" name="key" type="password" autocomplete="off" required autofocus />
-        </label>
-        <label>
-          Account (optional)
-          <input class="field" name="account" autocomplete="off" />
-        </label>
-        {refused && (
-          <p class="error-text" role="alert">
-            The server does not accept this key.
-          </p>
-        )}
-        <button type="submit" class="button primary" disabled={busy}>
-          Sign in
-        </button>
-      </form>
     </Dialog>
   );
 }

@@ -9,6 +9,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::Config;
 use crate::admission::Admission;
+use crate::clients::Clients;
+use crate::history::History;
 use crate::live::Live;
 use crate::retention::StateCell;
 use crate::telemetry::{LiveFigures, Telemetry};
@@ -31,6 +33,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn SpanStore>,
     pub(crate) telemetry: Telemetry,
+    pub(crate) clients: Clients,
+    pub(crate) history: History,
     pub(crate) admission: Arc<Admission>,
     /// One permit a connection.
     pub(crate) connections: Arc<Semaphore>,
@@ -49,6 +53,8 @@ impl App {
             admission: Admission::new(config.max_in_flight_requests, config.max_in_flight_bytes),
             connections: Arc::new(Semaphore::new(connections)),
             telemetry: Telemetry::new(),
+            clients: Clients::default(),
+            history: History::new(),
             started: Instant::now(),
             live: Live::new(config.max_live_subscribers),
             store_log: StoreLog::default(),

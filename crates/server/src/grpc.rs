@@ -129,7 +129,8 @@ async fn export(app: &App, request: Request<Incoming>) -> Result<Vec<u8>, Refusa
     let read = body::read_any(app, &HeaderMap::new(), Body::new(body)).await.map_err(Problem::from)?;
     let message = unframe(app, &parts.headers, read).await?;
     let account = selected_account(&parts.headers).map_err(Problem::from)?;
-    let partial = otlp::store(app, account.unwrap_or_default(), message, Form::Protobuf).await?;
+    let partial =
+        otlp::store(app, &parts.headers, account.unwrap_or_default(), message, Form::Protobuf).await?;
     Ok(partial.encode(Form::Protobuf))
 }
 

@@ -1,5 +1,7 @@
 //! The one way of spans into the store: decoded → checked → redacted → written, each with a counted end.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -10,8 +12,9 @@ use http::{HeaderMap, Request};
 use crate::account::selected_account;
 use crate::app::App;
 use crate::body::{ReadBody, read_json};
+use crate::clients::Client;
 use crate::problem::Problem;
-use crate::telemetry::{self, Protocol, Telemetry};
+use crate::telemetry::{self, Protocol};
 
 /// Spans of one request that have not ended yet.
 ///
@@ -21,16 +24,19 @@ use crate::telemetry::{self, Protocol, Telemetry};
 #[must_use = "each received span must end in an outcome"]
 #[derive(Debug)]
 pub(crate) struct Received<'a> {
-    telemetry: &'a Telemetry,
+    app: &'a App,
     protocol: Protocol,
+    client: Arc<Client>,
     open: u64,
 }
 
 impl<'a> Received<'a> {
     /// Counts the spans that a request holds.
-    pub(crate) fn new(app: &'a App, protocol: Protocol, spans: usize) -> Self {
+    pub(crate) fn new(app: &'a App, protocol: Protocol, headers: &HeaderMap, spans: usize) -> Self {
         app.telemetry.received(protocol, spans as u64);
-        Self { telemetry: &app.telemetry, protocol, open: spans as u64 }
+        let client = app.clients.saw(headers, spans as u64);
+        app.history.count(spans as u64, 0);
+        Self { app, protocol, client, open: spans as u64 }
     }
 
     /// Ends some of the spans.
@@ -38,7 +44,11 @@ impl<'a> Received<'a> {
         debug_assert!(spans as u64 <= self.open, "more spans ended than were received");
         let spans = self.open.min(spans as u64);
         self.open -= spans;
-        self.telemetry.ended(self.protocol, outcome, spans);
+        if matches!(outcome, telemetry::Outcome::Rejected(_)) {
+            self.client.rejected.fetch_add(spans, Ordering::Relaxed);
+            self.app.history.count(0, spans);
+        }
+        self.app.telemetry.ended(self.protocol, outcome, spans);
     }
 
     /// Ends some of the spans as rejected.
@@ -55,7 +65,7 @@ impl<'a> Received<'a> {
 impl Drop for Received<'_> {
     fn drop(&mut self) {
         if self.open > 0 {
-            self.telemetry.ended(self.protocol, telemetry::Outcome::Unacknowledged, self.open);
+            self.app.telemetry.ended(self.protocol, telemetry::Outcome::Unacknowledged, self.open);
         }
     }
 }
@@ -86,7 +96,7 @@ pub(crate) async fn read_write(
         }
         Err(problem) => {
             if let Some(spans) = spans {
-                Received::new(app, protocol, spans).reject_rest(problem.drop_reason());
+                Received::new(app, protocol, &parts.headers, spans).reject_rest(problem.drop_reason());
             }
             Err(problem)
         }

@@ -5,20 +5,22 @@
 import { type Kind, kindOf } from "../model/kinds";
 import type { SpanRow, Status, TraceStructure, TraceSummary } from "../model/span";
 import { parseMoment } from "../model/time";
-import { capabilities } from "./capabilities";
-import { ApiError, query, request } from "./http";
+import { query, request } from "./http";
 import type {
+  AccountAnswer,
   ColumnsAnswer,
+  InfoAnswer,
+  NormalSpanAnswer,
   SpanAnswer,
   StatsAnswer,
-  TraceAnswer,
   TracePageAnswer,
   TraceSummaryAnswer,
+  TraceUsageAnswer,
 } from "./wire";
 
 /** What the traces list is narrowed to. Absent values do not narrow. */
 export interface TraceFilter {
-  /** Text that some span of the trace holds, payloads included. */
+  /** Text that some span of the trace holds, payloads included: words, and phrases in quotes. */
   text?: string;
   name?: string;
   agent?: string;
@@ -33,9 +35,21 @@ export interface TraceFilter {
 export interface TracePage {
   traces: TraceSummary[];
   next: string | null;
+  /** True when looking for text took long: the page holds what was found so far. */
+  partial: boolean;
 }
 
 const number = (value: number | null | undefined): number => value ?? Number.NaN;
+const dollars = (picodollars: number | null | undefined): number => (picodollars ?? Number.NaN) / 1e12;
+
+/** What the server takes: at most ten terms of two characters or more. */
+const MOST_TERMS = 10;
+
+/** The terms of a search box: words, and in quotes what stands together. */
+export function termsOf(text: string): string[] {
+  const terms = (text.match(/"[^"]*"|[^\s"]+/g) ?? []).map((term) => term.replace(/"/g, "").trim());
+  return terms.filter((term) => term.length >= 2).slice(0, MOST_TERMS);
+}
 
 function toSummary(answer: TraceSummaryAnswer): TraceSummary {
   return {
@@ -51,7 +65,7 @@ function toSummary(answer: TraceSummaryAnswer): TraceSummary {
     status: (answer.status as Status | null) ?? null,
     inputTokens: number(answer.input_tokens),
     outputTokens: number(answer.output_tokens),
-    costUsd: number(answer.cost_usd),
+    costUsd: dollars(answer.cost_picodollars),
   };
 }
 
@@ -61,14 +75,12 @@ export async function listTraces(
   limit: number,
   abort?: AbortSignal,
 ): Promise<TracePage> {
-  // A server without payload search would ignore the text and answer everything: there it searches names.
-  const payloads = filter.text ? (await capabilities()).searchTraces : false;
   const response = await request(
     `/api/traces${query({
       limit,
       after,
-      text: payloads ? filter.text : null,
-      name: filter.name ?? (payloads ? null : filter.text),
+      text: termsOf(filter.text ?? ""),
+      name: filter.name,
       agent: filter.agent,
       status: filter.status === "error" ? null : filter.status,
       has_error: filter.status === "error" ? true : null,
@@ -80,43 +92,22 @@ export async function listTraces(
     { signal: abort },
   );
   const page = (await response.json()) as TracePageAnswer;
-  return { traces: page.traces.map(toSummary), next: page.next ?? null };
+  return { traces: page.traces.map(toSummary), next: page.next ?? null, partial: page.partial };
 }
 
-/** One trace's spans without payloads. Two forms exist: columns, for size; and plain spans. */
+/** A trace without payloads. */
 export async function readStructure(
   traceId: string,
   account: string | null,
   abort?: AbortSignal,
 ): Promise<TraceStructure> {
-  const path = `/api/traces/${encodeURIComponent(traceId)}`;
-  const options = { signal: abort, headers: inAccount(account) };
-  try {
-    return fromColumns((await (await request(`${path}/structure`, options)).json()) as ColumnsAnswer);
-  } catch (error) {
-    // Servers before the columns answer with plain spans.
-    if (!(error instanceof ApiError && error.status === 404)) throw error;
-  }
-  return fromSpans((await (await request(`${path}?payloads=false`, options)).json()) as TraceAnswer);
+  const path = `/api/traces/${encodeURIComponent(traceId)}/structure`;
+  const response = await request(path, { signal: abort, headers: inAccount(account) });
+  return fromColumns((await response.json()) as ColumnsAnswer);
 }
 
 function inAccount(account: string | null): Record<string, string> {
   return account === null ? {} : { "x-selected-account-id": account };
-}
-
-function fromSpans(answer: TraceAnswer): TraceStructure {
-  let base = Number.POSITIVE_INFINITY;
-  for (const span of answer.spans) base = Math.min(base, Math.floor(parseMoment(span.start_time)));
-  let position = 0;
-  for (const span of answer.spans) position = Math.max(position, span.position ?? 0);
-  return {
-    traceId: answer.trace_id,
-    account: answer.spans[0]?.account ?? "",
-    base,
-    rows: answer.spans.map((span) => toRow(span, base)),
-    position: position > 0 ? String(position) : null,
-    omitted: 0,
-  };
 }
 
 const STATUSES: (Status | null)[] = [null, "SUCCESS", "ERROR", "CANCELED"];
@@ -155,7 +146,7 @@ export function fromColumns(answer: ColumnsAnswer): TraceStructure {
       inputTokens: number(columns.input_tokens?.[i]),
       outputTokens: number(columns.output_tokens?.[i]),
       cachedTokens: number(columns.cached_tokens?.[i]),
-      costUsd: number(columns.cost_usd?.[i]),
+      costUsd: dollars(columns.cost_picodollars?.[i]),
       model: model < 0 ? null : answer.models![model]!,
       error: error < 0 ? null : answer.errors![error]!,
       missing: false,
@@ -186,7 +177,7 @@ export function toRow(answer: SpanAnswer, base: number): SpanRow {
     inputTokens: number(answer.input_tokens),
     outputTokens: number(answer.output_tokens),
     cachedTokens: number(answer.cached_tokens),
-    costUsd: number(answer.cost_usd),
+    costUsd: dollars(answer.cost_picodollars),
     model: answer.model ?? null,
     error: answer.error ?? null,
     missing: false,
@@ -199,30 +190,57 @@ export async function readSpanText(traceId: string, id: string, account: string 
   return (await request(path, { signal: abort, headers: inAccount(account) })).text();
 }
 
+/** What the span means, whatever convention it was written in. */
+export async function readNormal(
+  traceId: string,
+  id: string,
+  account: string | null,
+  abort?: AbortSignal,
+): Promise<NormalSpanAnswer> {
+  const path = `/api/spans/${encodeURIComponent(traceId)}/${encodeURIComponent(id)}/normal`;
+  const response = await request(path, { signal: abort, headers: inAccount(account) });
+  return response.json() as Promise<NormalSpanAnswer>;
+}
+
+/** What the trace used and cost, counted once, with the arithmetic. */
+export async function readUsage(
+  traceId: string,
+  account: string | null,
+  abort?: AbortSignal,
+): Promise<TraceUsageAnswer> {
+  const path = `/api/traces/${encodeURIComponent(traceId)}/usage?arithmetic=true`;
+  const response = await request(path, { signal: abort, headers: inAccount(account) });
+  return response.json() as Promise<TraceUsageAnswer>;
+}
+
 /** A whole trace with its payloads, to be saved. */
 export async function readTraceBlob(traceId: string, account: string | null): Promise<Blob> {
   const path = `/api/traces/${encodeURIComponent(traceId)}?payloads=true`;
   return (await request(path, { headers: inAccount(account) })).blob();
 }
 
-/** Ids of the spans of a trace whose payloads or names hold the text. */
+/** Ids of the spans of a trace that hold the text. */
 export async function searchTrace(
   traceId: string,
   account: string | null,
   text: string,
   abort?: AbortSignal,
-) {
-  if (!(await capabilities()).searchTrace) return [];
-  const path = `/api/traces/${encodeURIComponent(traceId)}/search${query({ text })}`;
+): Promise<{ ids: string[]; partial: boolean }> {
+  const path = `/api/traces/${encodeURIComponent(traceId)}/search${query({ text: termsOf(text) })}`;
   const options = { signal: abort, headers: inAccount(account) };
-  const answer = (await (await request(path, options)).json()) as { ids: string[] };
-  return answer.ids;
+  return (await request(path, options)).json() as Promise<{ ids: string[]; partial: boolean }>;
 }
 
 export async function readStats(abort?: AbortSignal): Promise<StatsAnswer> {
   return (await request("/api/stats", { signal: abort })).json() as Promise<StatsAnswer>;
 }
 
-export async function readInfo(): Promise<Record<string, unknown>> {
-  return (await request("/api/info")).json() as Promise<Record<string, unknown>>;
+export async function readInfo(): Promise<InfoAnswer> {
+  return (await request("/api/info")).json() as Promise<InfoAnswer>;
+}
+
+/** The accounts that the key may read, or all while the server asks for none. */
+export async function readAccounts(): Promise<AccountAnswer[]> {
+  const answer = (await (await request("/api/accounts")).json()) as { accounts: AccountAnswer[] };
+  return answer.accounts;
 }

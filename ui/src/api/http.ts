@@ -13,7 +13,6 @@ export class ApiError extends Error {
 const WORDS: Record<number, string> = {
   0: "The server does not answer. It may be stopped or restarting.",
   401: "The server wants an API key.",
-  403: "This API key may not read that.",
   404: "There is no such thing on this server.",
   429: "The server is busy. Try again in a moment.",
   503: "The server is busy. Try again in a moment.",
@@ -40,21 +39,24 @@ export async function request(path: string, options: RequestInit = {}): Promise<
 
 async function reason(response: Response): Promise<string> {
   const word = WORDS[response.status];
-  if (word && response.status !== 404) return word;
+  if (word) return word;
   try {
-    const body = (await response.json()) as { message?: unknown; detail?: unknown; error?: unknown };
-    for (const said of [body.message, body.detail, body.error]) if (typeof said === "string") return said;
+    const { detail } = (await response.json()) as { detail?: unknown };
+    if (typeof detail === "string") return `${detail[0]?.toUpperCase() ?? ""}${detail.slice(1)}.`;
   } catch {
     // No JSON: the status has to do.
   }
-  return word ?? `The server answered ${response.status}.`;
+  return `The server answered ${response.status}.`;
 }
 
-/** Builds a query from what is given; empty and absent values are left out. */
-export function query(values: Record<string, string | number | boolean | null | undefined>): string {
+/** Builds a query from what is given: a list repeats its name, empty and absent values are left out. */
+export function query(
+  values: Record<string, string | number | boolean | readonly string[] | null | undefined>,
+): string {
   const parts = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
-    if (value !== null && value !== undefined && value !== "") parts.set(name, String(value));
+    if (Array.isArray(value)) for (const one of value) parts.append(name, one);
+    else if (value !== null && value !== undefined && value !== "") parts.set(name, String(value));
   }
   const text = parts.toString();
   return text === "" ? "" : `?${text}`;

@@ -33,20 +33,24 @@ export const account = signal<string | null>(read(ACCOUNT));
 export const signInNeeded = signal(false);
 export const signedIn = signal(key !== null);
 
-export function signIn(newKey: string, newAccount: string | null): void {
+export function signIn(newKey: string): void {
   key = newKey;
   write(STORAGE, newKey);
-  account.value = newAccount;
-  write(ACCOUNT, newAccount);
+  chooseAccount(null);
   signedIn.value = true;
   signInNeeded.value = false;
+}
+
+/** Chooses the account that is read from now on; null for all. */
+export function chooseAccount(chosen: string | null): void {
+  account.value = chosen;
+  write(ACCOUNT, chosen);
 }
 
 export function signOut(): void {
   key = null;
   write(STORAGE, null);
-  account.value = null;
-  write(ACCOUNT, null);
+  chooseAccount(null);
   signedIn.value = false;
   signInNeeded.value = true;
 }

@@ -1,63 +1,20 @@
-/**
- * The answers of the server's read API: generated from its `/openapi.json`, with the fields that the pages show
- * as soon as a server sends them.
- */
+/** The answers of the server's read API, generated from its `/openapi.json`. */
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
-/** What models consumed, where the server reads it out of payloads. */
-interface UsageFields {
-  input_tokens?: number | null;
-  output_tokens?: number | null;
-  cached_tokens?: number | null;
-  cost_usd?: number | null;
-}
-
-export type TraceSummaryAnswer = Schemas["ReadTrace"] & UsageFields & { agent?: string | null };
-
-export interface TracePageAnswer {
-  traces: TraceSummaryAnswer[];
-  next?: string | null;
-}
-
-type Column<T> = (T | null)[];
-
+export type TraceSummaryAnswer = Schemas["ReadTrace"];
+export type TracePageAnswer = Schemas["TracesPage"];
 /** A trace's structure by columns: entry `i` of every column belongs to span `i`. */
-export type ColumnsAnswer = Omit<Schemas["TraceStructure"], "columns"> & {
-  /** What `model` and `error` point into. */
-  models?: string[];
-  errors?: string[];
-  columns: Schemas["StructureColumns"] & {
-    input_tokens?: Column<number>;
-    output_tokens?: Column<number>;
-    cached_tokens?: Column<number>;
-    cost_usd?: Column<number>;
-    model?: number[];
-    error?: number[];
-  };
-};
+export type ColumnsAnswer = Schemas["TraceStructure"];
+/** A span of the live stream, without its payloads. */
+export type SpanAnswer = Omit<Schemas["ReadSpan"], "input" | "output" | "metadata" | "expected" | "otel">;
+export type NormalSpanAnswer = Schemas["NormalSpan"];
+export type NormalAnswer = Schemas["Normal"];
+export type UsageAnswer = Schemas["Usage"];
+export type CostAnswer = Schemas["Cost"];
+export type TraceUsageAnswer = Schemas["TraceUsage"];
 
-/** A span, with or without its payloads. */
-export type SpanAnswer = Omit<Schemas["ReadSpan"], "input" | "output" | "metadata" | "expected" | "otel"> &
-  UsageFields & { model?: string | null; error?: string | null };
-
-/** A whole trace, span by span. */
-export interface TraceAnswer {
-  trace_id: string;
-  spans: SpanAnswer[];
-}
-
-export interface ClientAnswer {
-  name: string;
-  version?: string | null;
-  last_seen: string;
-  delivered: number;
-  /** By reason. */
-  dropped: Record<string, number>;
-}
-
-export type StatsAnswer = Schemas["Stats"] & {
-  retention?: { max_age_seconds?: number | null; max_bytes?: number | null } | null;
-  clients?: ClientAnswer[];
-};
+export type StatsAnswer = Schemas["Stats"];
+export type InfoAnswer = Schemas["Info"];
+export type AccountAnswer = Schemas["AccountFigures"];

@@ -17,7 +17,7 @@ export const SHORTCUTS: { place: string; keys: [string, string][] }[] = [
     place: "Traces",
     keys: [
       ["↑ ↓ or k j", "Previous, next trace"],
-      ["Page Up, Page Down, Home, End", "Move by pages, to the ends"],
+      ["PgUp PgDn Home End", "Move by pages, to the ends"],
       ["Enter", "Open the trace"],
       ["x", "Pick for comparison"],
     ],

@@ -1,5 +1,5 @@
 import { diff } from "./diff";
-import { type Chat, fingerprint, type Message } from "./messages";
+import { type Chat, fingerprint, type Message, type Part } from "./messages";
 import type { Tree } from "./tree";
 
 const scopes = new WeakMap<Tree, Map<number, number[]>>();
@@ -56,6 +56,30 @@ export function newMessages(earlier: Chat | null, chat: Chat): boolean[] {
     if (hunk.equal) fresh.fill(false, hunk.bFrom, hunk.bTo);
   }
   return fresh;
+}
+
+/**
+ * Puts results of tools to the calls that asked for them, as far as both are shown. A message of nothing but such
+ * results needs no place of its own.
+ */
+export function joinResults(
+  messages: readonly Message[],
+  shown: readonly boolean[],
+): { results: Map<Part, Part>; joined: Set<number> } {
+  const calls = new Map<string, Part>();
+  const results = new Map<Part, Part>();
+  const joined = new Set<number>();
+  messages.forEach((message, i) => {
+    if (!shown[i]) return;
+    for (const part of message.parts) if (part.type === "tool-call" && part.id) calls.set(part.id, part);
+    const asked = message.parts.map((part) =>
+      part.type === "tool-result" && part.id ? calls.get(part.id) : undefined,
+    );
+    if (asked.length === 0 || asked.some((call) => call === undefined || results.has(call))) return;
+    for (const [k, part] of message.parts.entries()) results.set(asked[k]!, part);
+    joined.add(i);
+  });
+  return { results, joined };
 }
 
 /** Characters of text in messages, to say how much a fold hides. */

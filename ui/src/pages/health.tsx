@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { readInfo, readStats } from "../api/client";
-import type { StatsAnswer } from "../api/wire";
+import { readAccounts, readStats } from "../api/client";
+import { info } from "../api/identity";
+import type { AccountAnswer, StatsAnswer } from "../api/wire";
 import { useTitle } from "../app";
 import { Moment } from "../components/moment";
 import { Plot } from "../components/plot";
@@ -51,12 +52,21 @@ function totals(stats: StatsAnswer) {
   return { ...sum, reasons };
 }
 
+/** Spans a second, step by step. The last step is still running and says too little. */
+function rates(latest: Sample, counts: readonly number[]): { at: number; value: number }[] {
+  const { step_seconds: step } = latest.stats.history;
+  const whole = counts.length > 1 ? counts.slice(0, -1) : counts;
+  return whole.map((count, i) => ({
+    at: latest.at - (whole.length - i) * step * 1000,
+    value: count / step,
+  }));
+}
+
 export default function Health(_props: object) {
   useTitle("Health");
   const samples = useRef<Sample[]>([]);
   const [latest, setLatest] = useState<Sample | null>(null);
   const [error, setError] = useState<string | null>(null);
-  const [info, setInfo] = useState<Record<string, unknown> | null>(null);
   useEffect(() => {
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout>;
@@ -77,7 +87,6 @@ export default function Health(_props: object) {
       timer = setTimeout(poll, POLL_MS);
     };
     void poll();
-    readInfo().then(setInfo, () => {});
     return () => {
       abort.abort();
       clearTimeout(timer);
@@ -87,26 +96,17 @@ export default function Health(_props: object) {
     return error === null ? (
       <div class="trace-loading" role="status" aria-label="Reading figures" />
     ) : (
-      <div class="empty" role="alert">
-        <h1>The figures could not be read</h1>
-        <p class="soft">{error}</p>
-      </div>
+      <Unreadable reason={error} />
     );
   }
   const { stats } = latest;
+  const about = info.value;
   const sum = totals(stats);
-  const rates: { at: number; value: number }[] = [];
-  for (let i = 1; i < samples.current.length; i++) {
-    const before = samples.current[i - 1]!;
-    const after = samples.current[i]!;
-    const seconds = (after.at - before.at) / 1000;
-    const count = totals(after.stats).received - totals(before.stats).received;
-    rates.push({ at: after.at, value: Math.max(0, count / seconds) });
-  }
+  const came = rates(latest, stats.history.received);
+  const refused = rates(latest, stats.history.rejected);
   const sizes = samples.current.map((sample) => ({ at: sample.at, value: sample.stats.disk_bytes }));
   const shownSeconds = Math.min(SHOWN_SECONDS, Math.max(60, (latest.at - samples.current[0]!.at) / 1000));
-  const rate = rates[rates.length - 1]?.value ?? 0;
-  const version = typeof info?.version === "string" ? info.version : null;
+  const rate = came[came.length - 1]?.value ?? 0;
   const accounted = sum.stored + sum.superseded + sum.rejected + sum.unacknowledged;
   return (
     <div class="health">
@@ -116,8 +116,8 @@ export default function Health(_props: object) {
           {error === null ? "answering" : "not answering"}
         </span>
         <span class="muted">
-          endspan {version ?? ""} · up {formatDuration(stats.uptime_seconds * 1e6)} · {stats.engine} store,
-          schema {stats.schema_version}
+          endspan {about?.version ?? ""} · up {formatDuration(stats.uptime_seconds * 1e6)} · {stats.engine}{" "}
+          store, schema {stats.schema_version}
         </span>
       </header>
       <section class="card wide" aria-labelledby="health-rate">
@@ -127,9 +127,10 @@ export default function Health(_props: object) {
         </p>
         <Plot
           label="Spans received per second"
-          points={rates}
-          format={(value) => `${formatShort(value)}/s`}
-          seconds={shownSeconds}
+          points={came}
+          second={{ label: "rejected", points: refused }}
+          format={(value) => `${value < 10 ? value.toFixed(1).replace(/\.0$/, "") : formatShort(value)}/s`}
+          seconds={Math.max(60, came.length * stats.history.step_seconds)}
         />
       </section>
       <section class="card" aria-labelledby="health-outcomes">
@@ -223,27 +224,48 @@ export default function Health(_props: object) {
       </section>
       <section class="card" aria-labelledby="health-retention">
         <h2 id="health-retention">Retention</h2>
-        {stats.retention && (stats.retention.max_age_seconds || stats.retention.max_bytes) ? (
-          <dl class="rows">
-            <Fact name="Oldest kept">
-              {stats.retention.max_age_seconds
-                ? formatDuration(stats.retention.max_age_seconds * 1e6)
-                : "no limit"}
-            </Fact>
-            <Fact name="Most on disk">
-              {stats.retention.max_bytes ? formatBytes(stats.retention.max_bytes) : "no limit"}
-            </Fact>
-          </dl>
-        ) : (
-          <p class="muted">Nothing is deleted by age or size.</p>
-        )}
+        <p class="muted">Nothing is deleted by age or size.</p>
         <h2>Limits</h2>
-        <Limits info={info} />
+        <Limits limits={about?.limits ?? {}} />
       </section>
       <section class="card wide" aria-labelledby="health-clients">
         <h2 id="health-clients">Clients seen</h2>
         <Clients stats={stats} />
       </section>
+    </div>
+  );
+}
+
+/** Why there are no figures. A key of one account gets that account's, which are not the server's. */
+function Unreadable(props: { reason: string }) {
+  const [own, setOwn] = useState<AccountAnswer[]>([]);
+  useEffect(() => {
+    readAccounts().then(setOwn, () => {});
+  }, []);
+  return (
+    <div class="health">
+      <header>
+        <h1>Health</h1>
+      </header>
+      <p class="notice warn wide" role="status">
+        {props.reason}
+      </p>
+      {own.map((account) => (
+        <section key={account.account} class="card" aria-label={`Account ${account.account}`}>
+          <h2>Account {account.account}</h2>
+          <dl class="rows">
+            <Fact name="Spans">{formatCount(account.spans)}</Fact>
+            <Fact name="Traces">{formatCount(account.traces)}</Fact>
+            <Fact name="Payload as sent">{formatBytes(account.payload_bytes)}</Fact>
+            <Fact name="First start">
+              <Moment at={parseMoment(account.oldest_start)} />
+            </Fact>
+            <Fact name="Last start">
+              <Moment at={parseMoment(account.newest_start)} />
+            </Fact>
+          </dl>
+        </section>
+      ))}
     </div>
   );
 }
@@ -276,12 +298,10 @@ function Fact(props: { name: string; children: preact.ComponentChildren }) {
   );
 }
 
-function Limits(props: { info: Record<string, unknown> | null }) {
-  const limits = props.info?.limits;
-  if (typeof limits !== "object" || limits === null) return <p class="muted">Not told by this server.</p>;
+function Limits(props: { limits: Record<string, number> }) {
   return (
     <dl class="rows">
-      {Object.entries(limits).map(([name, value]) => (
+      {Object.entries(props.limits).map(([name, value]) => (
         <Fact
           key={name}
           name={name
@@ -289,11 +309,7 @@ function Limits(props: { info: Record<string, unknown> | null }) {
             .replace(/_/g, " ")
             .replace(/ bytes$/, "")}
         >
-          {typeof value === "number"
-            ? name.endsWith("_bytes")
-              ? formatBytes(value)
-              : formatCount(value)
-            : String(value)}
+          {name.endsWith("_bytes") ? formatBytes(value) : formatCount(value)}
         </Fact>
       ))}
     </dl>
@@ -301,50 +317,39 @@ function Limits(props: { info: Record<string, unknown> | null }) {
 }
 
 function Clients(props: { stats: StatsAnswer }) {
-  const clients = props.stats.clients ?? [];
-  if (clients.length === 0) {
-    return (
-      <p class="muted">
-        No client has reported yet. The endspan SDK reports what it delivered and what it had to drop.
-      </p>
-    );
-  }
+  const { clients } = props.stats;
+  if (clients.length === 0) return <p class="muted">None has sent a span since the start.</p>;
   return (
     <table>
       <thead>
         <tr>
-          <th scope="col">Client</th>
+          <th scope="col">User agent</th>
           <th scope="col">Last seen</th>
-          <th scope="col">Delivered</th>
-          <th scope="col">Dropped</th>
+          <th scope="col">Requests</th>
+          <th scope="col">Spans</th>
+          <th scope="col">Rejected</th>
         </tr>
       </thead>
       <tbody>
-        {clients.map((client, i) => {
-          const dropped = Object.entries(client.dropped);
-          return (
-            <tr key={i}>
-              <th scope="row">
-                {client.name} <span class="muted">{client.version}</span>
-              </th>
-              <td>
-                <Moment at={parseMoment(client.last_seen)} relative />
-              </td>
-              <td>{formatCount(client.delivered)}</td>
-              <td>
-                {dropped.length === 0 ? (
-                  <span class="muted">none</span>
-                ) : (
-                  dropped.map(([reason, count]) => (
-                    <span key={reason} class="badge error" title={REASONS[reason]}>
-                      {reason} {formatCount(count)}
-                    </span>
-                  ))
-                )}
-              </td>
-            </tr>
-          );
-        })}
+        {clients.map((client) => (
+          <tr key={client.user_agent}>
+            <th scope="row" class="value">
+              {client.user_agent || <span class="muted">(no name)</span>}
+            </th>
+            <td>
+              <Moment at={parseMoment(client.last_seen)} relative />
+            </td>
+            <td>{formatCount(client.requests)}</td>
+            <td>{formatCount(client.spans)}</td>
+            <td>
+              {client.rejected === 0 ? (
+                <span class="muted">none</span>
+              ) : (
+                <span class="badge error">{formatCount(client.rejected)}</span>
+              )}
+            </td>
+          </tr>
+        ))}
       </tbody>
     </table>
   );

@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { makeTrace } from "../../mock/generate";
+import { makeTrace } from "../runs";
 import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
 import { startServer, type TestServer } from "./server";
 

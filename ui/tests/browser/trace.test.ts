@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type MockSpan, makeTrace } from "../../mock/generate";
+import { makeTrace, type SampleSpan } from "../runs";
 import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
 import { startServer, type TestServer } from "./server";
 
@@ -31,8 +31,8 @@ const hostile = makeTrace({ seed: 21, start: now - 400e6, spans: 12, scenario: 0
     : {}),
 }));
 
-const address = (spans: MockSpan[], query = "") => `${server.base}/traces/${spans[0]!.trace_id}${query}`;
-const calls = (spans: MockSpan[]) =>
+const address = (spans: SampleSpan[], query = "") => `${server.base}/traces/${spans[0]!.trace_id}${query}`;
+const calls = (spans: SampleSpan[]) =>
   spans.filter((span) => span.type === "COMPLETION" && span.status === "SUCCESS");
 
 beforeAll(async () => {
@@ -98,6 +98,16 @@ describe("trace page", () => {
     await page.waitForURL(/q=kind%3Aguardrail/);
     await page.keyboard.press("Escape");
     await page.waitForSelector(".hits", { state: "detached" });
+  });
+
+  it("finds spans by what their payloads say", async () => {
+    const said = support.filter((span) => JSON.stringify(span.input)?.includes("broken pole"));
+    await page.goto(address(support));
+    await page.waitForSelector(".totals");
+    await page.fill(".trace-tools input", '"broken pole"');
+    await page.waitForSelector(`.hits:has-text('${said.length} hits')`);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".line.at .name.hit");
   });
 
   it("folds and unfolds by keyboard and keeps it in the address", async () => {
@@ -210,11 +220,14 @@ describe("span panel", () => {
     const sent = (call.input as { messages: unknown[] }).messages.length;
     const folded = Number.parseInt(await page.locator(".folded").first().innerText(), 10);
     expect(folded).toBeGreaterThan(2);
-    const fresh = await page.locator(".message").count();
+    // A tool's result stands with the call that asked for it, where both are shown.
+    const said = () => page.locator(".message, .call-result").count();
+    const fresh = await said();
     await page.click(".folded");
     await page.waitForSelector(".folded", { state: "detached" });
-    expect(await page.locator(".message").count()).toBe(fresh + folded);
-    expect(await page.locator(".message").count()).toBe(sent + 1);
+    expect(await said()).toBe(fresh + folded);
+    expect(await said()).toBe(sent + 1);
+    expect(await page.locator(".call-result").count()).toBeGreaterThan(2);
     await expectAccessible(page);
     await keepPicture(page, "span-chat");
   });
@@ -244,6 +257,24 @@ describe("span panel", () => {
     expect(text).toContain(call.id);
     await expectAccessible(page);
     await keepPicture(page, "span-details");
+  });
+
+  it("adds up the whole trace, and says what was counted", async () => {
+    await page.goto(address(support));
+    await page.waitForSelector(".figure");
+    await page.click(".figure >> nth=0");
+    await page.waitForSelector("dialog[open] .usage >> nth=1");
+    const text = await page.locator("dialog[open]").innerText();
+    const counted = calls(support);
+    const tokens = counted.reduce((sum, call) => sum + call.input_tokens! + call.output_tokens!, 0);
+    expect(text).toContain(tokens.toLocaleString("en-US"));
+    expect(text).toContain(`${counted.length} calls counted once each`);
+    expect(text).toContain("gpt-4.1");
+    expect(text).toMatch(/× \$2 \/ 1M =/);
+    await expectAccessible(page);
+    await keepPicture(page, "trace-usage");
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("dialog[open]", { state: "detached" });
   });
 
   it("searches, folds and copies raw JSON, in dark", async () => {

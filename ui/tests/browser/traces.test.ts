@@ -1,8 +1,8 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type MockSpan, makeTrace } from "../../mock/generate";
+import { makeTrace, type SampleSpan } from "../runs";
 import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
-import { startServer, startStandIn, type TestServer } from "./server";
+import { startServer, type TestServer } from "./server";
 
 let browser: Browser;
 let server: TestServer;
@@ -34,7 +34,7 @@ afterEach(async () => {
   watch.check();
 });
 
-function plain(name: string, trace: string): MockSpan {
+function plain(name: string, trace: string): SampleSpan {
   const start = Date.now() * 1000 - 1000;
   return {
     ...runs[0]![0]!,
@@ -126,35 +126,36 @@ describe("traces page", () => {
     await page.waitForURL(`${server.base}/`);
   });
 
+  it("finds traces by words of their payloads, and phrases in quotes", async () => {
+    await page.goto(server.base);
+    await page.waitForSelector(".trace-line");
+    const names = async () => [...new Set(await page.locator(".trace-line .trace-name a").allInnerTexts())];
+    expect((await names()).length).toBeGreaterThan(1);
+    await page.fill(".filters input[type=search]", "pole Northwind");
+    await expect.poll(names, { timeout: 20_000 }).toEqual(["support-agent"]);
+    await page.fill(".filters input[type=search]", '"broken pole"');
+    await page.waitForURL(/q=%22broken/);
+    await page.waitForSelector(".trace-line");
+    await page.fill(".filters input[type=search]", '"pole broken"');
+    await page.waitForSelector(".empty h1:has-text('No trace matches')");
+  });
+
   it("begins with lines that work, and shows what they send", async () => {
     const empty = await startServer();
     const fresh = await openChecked(browser);
     await fresh.goto(empty.base);
     await fresh.waitForSelector(".empty .snippet");
     await fresh.waitForSelector(".live-state.live", { timeout: 10_000 });
-    const curl = (await texts(fresh, ".snippet"))[0]!;
-    if (empty.real) {
-      const body = /-d '([^']+)'/.exec(curl)![1]!;
-      const response = await fetch(`${empty.api}/spans`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body,
-      });
-      expect(response.status).toBe(200);
-      await fresh.waitForSelector(".trace-line:has-text('hello')");
-    }
-    await fresh.context().close();
-    await empty.close();
-  });
-
-  it("says where to begin when nothing is there yet", async () => {
-    const empty = await startStandIn();
-    const fresh = await openChecked(browser);
-    await fresh.goto(empty.base);
-    await fresh.waitForSelector(".empty .snippet");
-    expect((await texts(fresh, ".snippet")).join()).toContain("curl");
     await expectAccessible(fresh);
     await keepPicture(fresh, "traces-empty");
+    const curl = (await texts(fresh, ".snippet"))[0]!;
+    const response = await fetch(`${empty.base}/spans`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: /-d '([^']+)'/.exec(curl)![1]!,
+    });
+    expect(response.status).toBe(200);
+    await fresh.waitForSelector(".trace-line:has-text('hello')");
     await fresh.context().close();
     await empty.close();
   });
@@ -179,34 +180,5 @@ describe("traces page", () => {
     await expectAccessible(page);
     await page.keyboard.press("Escape");
     await page.waitForSelector("dialog[open]", { state: "detached" });
-  });
-});
-
-describe("keys", () => {
-  it("are asked for, tried, kept out of the address, and gone after signing out", async () => {
-    const guarded = await startStandIn({ key: "s3cret-key" });
-    await guarded.write(runs[0]!);
-    const visitor = await openChecked(browser);
-    const addresses: string[] = [];
-    visitor.on("request", (request) => addresses.push(request.url()));
-    await visitor.goto(guarded.base);
-    await visitor.waitForSelector("dialog[open] input[name=key]");
-    await expectAccessible(visitor);
-    await visitor.fill("input[name=key]", "wrong");
-    await visitor.keyboard.press("Enter");
-    await visitor.waitForSelector("[role=alert]");
-    await visitor.fill("input[name=key]", "s3cret-key");
-    await visitor.keyboard.press("Enter");
-    await visitor.waitForSelector(".trace-line");
-    await visitor.reload();
-    await visitor.waitForSelector(".trace-line");
-    await visitor.waitForSelector(".live-state.live");
-    expect(addresses.concat(visitor.url()).filter((url) => url.includes("s3cret"))).toEqual([]);
-    expect(await visitor.evaluate(() => JSON.stringify(localStorage))).not.toContain("s3cret");
-    await visitor.click("text=Sign out");
-    await visitor.waitForSelector("dialog[open] input[name=key]");
-    expect(await visitor.evaluate(() => JSON.stringify(sessionStorage))).not.toContain("s3cret");
-    await visitor.context().close();
-    await guarded.close();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../../mock/generate";
 import { criticalPath } from "../../src/model/critical-path";
 import { selfTime, sumUp } from "../../src/model/totals";
+import { Random } from "../runs";
 import { row, tree } from "./build";
 
 describe("critical path", () => {

@@ -1,225 +1,103 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../../mock/generate";
 import { continues, newMessages } from "../../src/model/conversation";
 import { diff, diffLines } from "../../src/model/diff";
-import { type Chat, plainText, readChat, unflatten } from "../../src/model/messages";
-
-function said(chat: Chat | null): string[] {
-  return [...(chat?.input ?? []), ...(chat?.output ?? [])].map(
-    (m) => `${m.role}: ${plainText(m).replace(/\s+/g, " ")}`,
-  );
-}
+import { type Chat, chatOf, plainText } from "../../src/model/messages";
+import { Random } from "../runs";
 
 describe("chat", () => {
-  it("reads OpenAI chat completions with tool calls and their results", () => {
-    const chat = readChat(
-      {
-        model: "gpt-4o",
-        temperature: 0,
-        tools: [{ type: "function", function: { name: "add" } }],
-        messages: [
-          { role: "developer", content: "be short" },
-          {
-            role: "user",
-            content: [
-              { type: "text", text: "1+1?" },
-              { type: "image_url", image_url: { url: "https://x/y.png" } },
-            ],
-          },
-          {
-            role: "assistant",
-            content: null,
-            tool_calls: [{ id: "c1", type: "function", function: { name: "add", arguments: '{"a":1}' } }],
-          },
-          { role: "tool", tool_call_id: "c1", content: "2" },
-        ],
-      },
-      { choices: [{ message: { role: "assistant", content: "2" }, finish_reason: "stop" }] },
-      null,
-      null,
-    );
-    expect(said(chat)).toEqual([
-      "system: be short",
-      "user: 1+1? [image, https://x/y.png]",
-      'assistant: → add({ "a": 1 })',
-      "tool: ← 2",
-      "assistant: 2",
+  it("reads the server's normal form: roles, calls, results, settings", () => {
+    const chat = chatOf({
+      request_model: "gpt-4.1",
+      response_model: "gpt-4.1-2025-04-14",
+      finish_reasons: ["tool_call"],
+      parameters: { temperature: 0.2, stop: ["x"] } as never,
+      tool_definitions: [
+        { type: "function", function: { name: "get_order" } },
+        { name: "search" },
+        "plain",
+        null,
+      ],
+      system_instructions: [{ type: "text", content: "Be short." }],
+      input_messages: [
+        { role: "user", name: "Ada", parts: [{ type: "text", content: "Where is it?" }] },
+        {
+          role: "assistant",
+          parts: [{ type: "tool_call", id: "c1", name: "get_order", arguments: { id: 7 } }],
+        },
+        {
+          role: "tool",
+          parts: [{ type: "tool_call_response", id: "c1", response: "not found", is_error: true }],
+        },
+      ],
+      output_messages: [
+        {
+          role: "assistant",
+          parts: [
+            { type: "reasoning", content: "hm" },
+            { type: "text", content: "Lost." },
+          ],
+        },
+      ],
+    })!;
+    expect(chat.model).toBe("gpt-4.1-2025-04-14");
+    expect(chat.finish).toBe("tool_call");
+    expect(chat.settings).toEqual([
+      ["temperature", "0.2"],
+      ["stop", '["x"]'],
     ]);
-    expect([chat!.model, chat!.finish, chat!.tools, chat!.settings]).toEqual([
-      "gpt-4o",
-      "stop",
-      ["add"],
-      [["temperature", "0"]],
+    expect(chat.tools).toEqual(["get_order", "search", "plain", "(no name)"]);
+    expect(chat.input.map((message) => [message.role, message.name])).toEqual([
+      ["system", null],
+      ["user", "Ada"],
+      ["assistant", null],
+      ["tool", null],
     ]);
+    expect(chat.input[2]!.parts).toEqual([
+      { type: "tool-call", id: "c1", name: "get_order", args: '{\n  "id": 7\n}' },
+    ]);
+    expect(chat.input[3]!.parts).toEqual([
+      { type: "tool-result", id: "c1", name: null, result: "not found", failed: true },
+    ]);
+    expect(chat.output.map(plainText)).toEqual(["(reasoning)\nhm\nLost."]);
   });
 
-  it("reads Anthropic messages with thinking, tool use and results", () => {
-    const chat = readChat(
-      {
-        model: "claude-sonnet-4-5",
-        system: [{ type: "text", text: "be kind" }],
-        messages: [
-          { role: "user", content: "hi" },
-          {
-            role: "assistant",
-            content: [
-              { type: "thinking", thinking: "hm" },
-              { type: "tool_use", id: "t1", name: "look", input: { at: "x" } },
-            ],
-          },
-          {
-            role: "user",
-            content: [
-              {
-                type: "tool_result",
-                tool_use_id: "t1",
-                content: [{ type: "text", text: "seen" }],
-                is_error: true,
-              },
-            ],
-          },
-        ],
-      },
-      { role: "assistant", content: [{ type: "text", text: "done" }], stop_reason: "end_turn" },
-      null,
-      null,
-    );
-    expect(said(chat)).toEqual([
-      "system: be kind",
-      "user: hi",
-      'assistant: (reasoning) hm → look({ "at": "x" })',
-      "user: ← (failed) seen",
-      "assistant: done",
-    ]);
-    expect(chat!.finish).toBe("end_turn");
-  });
-
-  it("reads the responses API", () => {
-    const chat = readChat(
-      {
-        model: "gpt-5",
-        instructions: "obey",
-        input: [
-          { role: "user", content: [{ type: "input_text", text: "go" }] },
-          { type: "function_call", call_id: "f1", name: "run", arguments: "{}" },
-          { type: "function_call_output", call_id: "f1", output: "ok" },
-        ],
-      },
-      {
-        output: [
-          { type: "reasoning", summary: [] },
-          { type: "message", role: "assistant", content: [{ type: "output_text", text: "fine" }] },
-        ],
-      },
-      null,
-      null,
-    );
-    expect(said(chat)).toEqual([
-      "system: obey",
-      "user: go",
-      "assistant: → run({})",
-      "tool: ← ok",
-      "assistant: (reasoning) (withheld by the provider)",
-      "assistant: fine",
+  it("names media by what it is and where, and never shows its bytes", () => {
+    const chat = chatOf({
+      input_messages: [
+        {
+          role: "user",
+          parts: [
+            { type: "uri", modality: "image", uri: "https://example.com/a.png" },
+            { type: "blob", modality: "image", mime_type: "image/png", content: "A".repeat(4000) },
+            { type: "file", modality: "document", file_id: "file-1" },
+            { odd: 1 } as never,
+          ],
+        },
+      ],
+    })!;
+    expect(chat.input[0]!.parts).toEqual([
+      { type: "media", what: "image", detail: "https://example.com/a.png" },
+      { type: "media", what: "image/png", detail: "3,000 bytes, kept in the span" },
+      { type: "media", what: "document", detail: "file-1" },
+      { type: "unknown", json: '{\n  "odd": 1\n}' },
     ]);
   });
 
-  it("reads gen_ai attributes, new and old, and OpenInference's flat ones", () => {
-    const fresh = readChat(null, null, null, {
-      attributes: {
-        "gen_ai.request.model": "m",
-        "gen_ai.system_instructions": '[{"type":"text","content":"sys"}]',
-        "gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"q"}]}]',
-        "gen_ai.output.messages":
-          '[{"role":"assistant","parts":[{"type":"tool_call","id":"1","name":"f","arguments":{"a":1}}],"finish_reason":"tool_call"}]',
-      },
-    });
-    expect(said(fresh)).toEqual(["system: sys", "user: q", 'assistant: → f({ "a": 1 })']);
-    const flat = readChat(
-      null,
-      null,
-      {
-        "llm.model_name": "x",
-        "llm.input_messages.0.message.role": "user",
-        "llm.input_messages.0.message.content": "q",
-        "llm.output_messages.0.message.role": "assistant",
-        "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "f",
-        "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": "{}",
-      },
-      null,
-    );
-    expect(said(flat)).toEqual(["user: q", "assistant: → f({})"]);
-    const old = readChat(
-      null,
-      null,
-      { "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "q", "gen_ai.completion.0.content": "a" },
-      null,
-    );
-    expect(said(old)).toEqual(["user: q", "assistant: a"]);
-  });
-
-  it("reads Gemini's contents", () => {
-    const chat = readChat(
-      {
-        contents: [
-          { role: "user", parts: [{ text: "q" }] },
-          { role: "model", parts: [{ functionCall: { name: "f", args: {} } }] },
-        ],
-      },
-      { candidates: [{ content: { role: "model", parts: [{ text: "a" }] }, finishReason: "STOP" }] },
-      null,
-      null,
-    );
-    expect(said(chat)).toEqual(["user: q", "assistant: → f({})", "assistant: a"]);
-  });
-
-  it("is none for payloads that are no conversation, and never fails on odd ones", () => {
-    expect(readChat({ order: 5 }, { ok: true }, null, null)).toBeNull();
-    const random = new Random(5);
-    const odd = (depth: number): unknown => {
-      const pick = random.below(depth > 3 ? 5 : 8);
-      if (pick === 0) return null;
-      if (pick === 1) return random.below(9);
-      if (pick === 2) return "text";
-      if (pick === 3) return true;
-      if (pick === 4) return "";
-      if (pick === 5) return Array.from({ length: random.below(4) }, () => odd(depth + 1));
-      const keys = [
-        "messages",
-        "role",
-        "content",
-        "parts",
-        "tool_calls",
-        "function",
-        "type",
-        "choices",
-        "message",
-        "input",
-        "output",
-        "system",
-        "text",
-      ];
-      return Object.fromEntries(
-        Array.from({ length: random.below(5) }, () => [random.pick(keys), odd(depth + 1)]),
-      );
-    };
-    for (let i = 0; i < 5000; i++) expect(() => readChat(odd(0), odd(0), odd(0), odd(0))).not.toThrow();
-  });
-
-  it("makes nothing of names that reach for the prototype", () => {
-    unflatten({ "p.__proto__.polluted": 1, "p.constructor.prototype.polluted": 1 }, "p");
-    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  it("is none for spans that are no conversation", () => {
+    expect(chatOf({})).toBeNull();
+    expect(chatOf({ request_model: "m", system_instructions: [{ type: "text", content: "x" }] })).toBeNull();
   });
 });
 
 describe("conversation", () => {
   const call = (messages: [string, string][], answer: string): Chat =>
-    readChat(
-      { messages: messages.map(([role, content]) => ({ role, content })) },
-      { content: answer },
-      null,
-      null,
-    )!;
+    chatOf({
+      input_messages: messages.map(([role, content]) => ({
+        role,
+        parts: [{ type: "text" as const, content }],
+      })),
+      output_messages: [{ role: "assistant", parts: [{ type: "text", content: answer }] }],
+    })!;
   const first = call(
     [
       ["system", "s"],

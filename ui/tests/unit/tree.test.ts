@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../../mock/generate";
 import { BACKWARDS, CYCLE, childrenOf, EARLY, findings, ORPHAN, OUTLIVES } from "../../src/model/tree";
+import { Random } from "../runs";
 import { print, row, tree } from "./build";
 
 describe("tree", () => {

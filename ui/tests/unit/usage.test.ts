@@ -1,75 +1,59 @@
 import { describe, expect, it } from "vitest";
-import { estimateCost, findUsage, priceOf, readUsage } from "../../src/model/usage";
+import type { NormalSpanAnswer } from "../../src/api/wire";
+import { spanUsageOf } from "../../src/model/usage";
+
+const answer = (more: Partial<NormalSpanAnswer>): NormalSpanAnswer => ({
+  account: "default",
+  trace_id: "t",
+  id: "s",
+  convention_version: 1,
+  cost: null,
+  prices: { date: "2026-08-01", source: "x" },
+  normal: {},
+  ...more,
+});
 
 describe("usage", () => {
-  it("reads OpenAI's, where cached tokens are part of the input", () => {
-    const usage = readUsage(
-      {
-        prompt_tokens: 1000,
-        completion_tokens: 50,
-        total_tokens: 1050,
-        prompt_tokens_details: { cached_tokens: 600 },
-        completion_tokens_details: { reasoning_tokens: 20 },
-      },
-      "output.usage",
-    )!;
-    expect([usage.inputTokens, usage.cacheReadTokens, usage.reasoningTokens, usage.cacheAdded]).toEqual([
-      1000,
-      600,
-      20,
-      false,
-    ]);
-  });
-
-  it("reads Anthropic's, where they stand beside it", () => {
-    const usage = readUsage(
-      { input_tokens: 100, cache_read_input_tokens: 700, cache_creation_input_tokens: 200, output_tokens: 5 },
-      "x",
-    )!;
-    expect([usage.inputTokens, usage.cacheReadTokens, usage.cacheWriteTokens, usage.cacheAdded]).toEqual([
-      1000,
-      700,
-      200,
-      true,
-    ]);
-  });
-
-  it("reads conventions from attributes, and cost from beside the usage", () => {
-    const usage = findUsage(
-      null,
-      { usage: { input_tokens: 7, output_tokens: 1 } },
-      { cost_usd: 0.25 },
-      { "gen_ai.usage.input_tokens": 99 },
-    )!;
-    expect([usage.inputTokens, usage.costUsd, usage.source]).toEqual([7, 0.25, "output.usage"]);
-    expect(findUsage(null, null, null, { "llm.token_count.prompt": 3 })!.inputTokens).toBe(3);
-    expect(findUsage({ a: 1 }, null, null, {})).toBeNull();
-  });
-
   it("shows arithmetic that adds up, each token priced once", () => {
-    const usage = readUsage(
-      {
-        input_tokens: 100,
-        cache_read_input_tokens: 700,
-        cache_creation_input_tokens: 200,
-        output_tokens: 1000,
-      },
-      "x",
+    const usage = spanUsageOf(
+      answer({
+        normal: {
+          usage: {
+            input_tokens: 620,
+            output_tokens: 114,
+            cache_read_tokens: 448,
+            reported_total_tokens: 734,
+            cache: { included: true, evidence: "total" },
+          },
+        },
+        cost: {
+          total: "0.00148",
+          model: "gpt-4.1",
+          lines: [
+            { kind: "input", tokens: 172, dollars_per_million: "2", amount: "0.000344" },
+            { kind: "cache_read", tokens: 448, dollars_per_million: "0.5", amount: "0.000224" },
+            { kind: "output", tokens: 114, dollars_per_million: "8", amount: "0.000912" },
+          ],
+        },
+      }),
     )!;
-    const cost = estimateCost(usage, "claude-sonnet-4-5-20250929")!;
-    expect(cost.lines.map((line) => [line.label, line.tokens])).toEqual([
-      ["input", 100],
-      ["cache read", 700],
-      ["cache write", 200],
-      ["output", 1000],
-    ]);
-    expect(cost.dollars).toBeCloseTo((100 * 3 + 700 * 0.3 + 200 * 3.75 + 1000 * 15) / 1e6, 12);
+    expect(usage.inputTokens + usage.outputTokens).toBe(usage.totalTokens);
+    const { lines, dollars } = usage.cost!;
+    expect(lines.map((line) => line.label)).toEqual(["Input", "Read from cache", "Output"]);
+    expect(lines.reduce((sum, line) => sum + line.tokens, 0)).toBe(734);
+    expect(lines.reduce((sum, line) => sum + line.dollars, 0)).toBeCloseTo(dollars, 12);
+    expect(usage.cache).toContain("counts cached tokens");
+    expect(usage.reportedUsd).toBeNaN();
   });
 
-  it("has no price for a model that it does not know", () => {
-    expect(priceOf("gpt-5o")).toBeNull();
-    expect(priceOf("llama-3.3-70b")).toBeNull();
-    expect(priceOf("openai/gpt-4o-mini-2024-07-18")!.input).toBe(0.15);
-    expect(priceOf("gpt-4o-2024-11-20")!.input).toBe(2.5);
+  it("keeps what the producer reported apart from the price table", () => {
+    const whole = spanUsageOf(answer({ normal: { reported_cost: { total: 0.5 } } }))!;
+    expect([whole.reportedUsd, whole.cost, whole.inputTokens]).toEqual([0.5, null, Number.NaN]);
+    const parts = spanUsageOf(answer({ normal: { reported_cost: { input: 0.25, output: 0.5 } } }))!;
+    expect(parts.reportedUsd).toBe(0.75);
+  });
+
+  it("is none where nothing was used", () => {
+    expect(spanUsageOf(answer({}))).toBeNull();
   });
 });

@@ -6,6 +6,7 @@ mod encode;
 mod figures;
 mod normal;
 mod refusal;
+mod search;
 mod structure;
 mod tail;
 mod traces;
@@ -24,10 +25,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(traces::list))
         .routes(routes!(traces::get))
         .routes(routes!(structure::structure))
+        .routes(routes!(search::search))
         .routes(routes!(traces::get_span))
         .routes(routes!(normal::span))
         .routes(routes!(normal::usage))
         .routes(routes!(tail::tail))
         .routes(routes!(figures::stats))
+        .routes(routes!(figures::accounts))
         .routes(routes!(figures::info))
 }

@@ -76,7 +76,7 @@ pub(super) async fn export(State(app): State<Arc<App>>, request: Request<Body>) 
         let stored = async {
             let body = read_any(&app, &parts.headers, body).await.map_err(Problem::from)?;
             let account = selected_account(&parts.headers).map_err(Problem::from)?;
-            store(&app, account.unwrap_or_default(), body, encoding).await
+            store(&app, &parts.headers, account.unwrap_or_default(), body, encoding).await
         };
         match stored.await {
             Ok(partial) => answer(StatusCode::OK, partial.encode(encoding), encoding),
@@ -188,13 +188,14 @@ fn answer(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Response {
 /// [`Refusal`] when nothing was stored.
 pub(crate) async fn store(
     app: &App,
+    headers: &HeaderMap,
     account: AccountId,
     body: ReadBody,
     encoding: Encoding,
 ) -> Result<PartialSuccess, Refusal> {
     app.telemetry.received_bytes(Protocol::Otlp, body.bytes.len());
     let DecodedRequest { spans, rejected } = decode(&body.bytes, encoding).await?;
-    let mut received = Received::new(app, Protocol::Otlp, spans.len() + rejected.len());
+    let mut received = Received::new(app, Protocol::Otlp, headers, spans.len() + rejected.len());
     let mut reasons: Vec<(usize, String)> = Vec::new();
     for span in &rejected {
         received.reject(span.reason(), 1);

@@ -175,7 +175,7 @@ async fn store(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let read = read_any(app, &parts.headers, body).await?;
     app.telemetry.received_bytes(Protocol::Import, read.bytes.len());
     let lines: Vec<(usize, Bytes)> = lines(&read.bytes);
-    let mut received = Received::new(app, Protocol::Import, lines.len());
+    let mut received = Received::new(app, Protocol::Import, &parts.headers, lines.len());
     if lines.len() > MAX_LINES {
         received.reject_rest(DropReason::TooLarge);
         let message = format!("holds more than {MAX_LINES} lines");

@@ -18,6 +18,9 @@ on_every_store!(
     a_trace_comes_whole_with_or_without_payloads,
     a_trace_comes_by_columns,
     traces_are_found_by_what_they_are,
+    a_call_shows_model_tokens_and_cost_everywhere,
+    texts_are_found_in_traces_and_within_one,
+    accounts_tell_what_they_have,
     a_span_comes_with_everything,
     reads_are_of_all_accounts_or_of_one,
     mistakes_name_their_parameter,
@@ -53,7 +56,7 @@ async fn traces_come_newest_first_and_in_pages(server: Harness) {
         json!({
             "account": "default", "trace_id": "t6", "name": "name of root", "start_time": "1970-01-01T00:01:46Z",
             "end_time": "1970-01-01T00:02:00Z", "span_count": 2, "open_count": 1, "error_count": 1, "status": null,
-            "agent": null, "input_tokens": null, "output_tokens": null,
+            "agent": null, "input_tokens": null, "output_tokens": null, "cost_picodollars": null,
         })
     );
     let mut seen = Vec::new();
@@ -101,13 +104,102 @@ async fn a_trace_comes_by_columns(server: Harness) {
             "columns": {
                 "id": ["root", "child", "orphan"], "parent": [-1, 0, -2], "name": [0, 0, 1], "type": [-1, -1, -1],
                 "status": [1, 0, 2], "start": [0, 1_000_000, 2_000_000], "duration": [3_000_000, null, -1_000_000],
+                "error": [-1, -1, 0],
             },
+            "errors": ["E: m"],
         })
     );
     let other = [("x-selected-account-id", "other")];
     let answer = server.send("GET", "/api/traces/t%2F1/structure", &other, "").await.ok();
     assert_eq!((&answer["account"], &answer["columns"]["id"]), (&json!("other"), &json!(["root"])));
     server.get("/api/traces/nope/structure").await.refused(404);
+}
+
+async fn a_call_shows_model_tokens_and_cost_everywhere(server: Harness) {
+    let mut call = span("t", "call", 100);
+    call["end_time"] = json!(101);
+    call["data"] = json!({
+        "model": "gpt-4o", "cost_usd": 0.0125,
+        "usage": {"prompt_tokens": 40, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 30}},
+    });
+    store(&server, "default", &[call, span("t", "plain", 102)]).await;
+    let structure = server.get("/api/traces/t/structure").await.ok();
+    assert_eq!(structure["models"], json!(["gpt-4o"]));
+    for (column, expected) in [
+        ("model", json!([0, -1])),
+        ("input_tokens", json!([40, null])),
+        ("output_tokens", json!([2, null])),
+        ("cached_tokens", json!([30, null])),
+        ("cost_picodollars", json!([12_500_000_000_u64, null])),
+    ] {
+        assert_eq!(structure["columns"][column], expected, "{column}");
+    }
+    assert_eq!(structure["columns"].get("error"), None);
+    let list = server.get("/api/traces").await.ok();
+    assert_eq!(list["traces"][0]["cost_picodollars"], 12_500_000_000_u64);
+    let read = server.get("/api/spans/t/call").await.ok();
+    let mut tail = Tail::open(&server, "?after=0&trace_id=t", &[]).await;
+    let followed = tail.next().await.unwrap().data;
+    for one in [&read, &followed] {
+        assert_eq!(one["model"], "gpt-4o");
+        assert_eq!(one["cached_tokens"], 30);
+        assert_eq!(one["cost_picodollars"], 12_500_000_000_u64);
+        assert_eq!(one["error"], json!(null));
+    }
+    assert_eq!(followed.get("input"), None);
+}
+
+async fn texts_are_found_in_traces_and_within_one(server: Harness) {
+    let mut said = span("t1", "said", 100);
+    said["output"] = json!({"text": "The tent pole arrived broken."});
+    let mut other = span("t1", "other", 101);
+    other["output"] = json!({"text": "another tent"});
+    let mut later = span("t2", "later", 200);
+    later["input"] = json!({"text": "tent"});
+    store(&server, "default", &[said, other, later]).await;
+    for (query, expected) in [
+        ("text=tent", vec!["t2", "t1"]),
+        ("text=tent+pole", vec!["t1"]),
+        ("text=tent&text=broken", vec!["t1"]),
+        ("text=", vec!["t2", "t1"]),
+        ("text=nothing", vec![]),
+    ] {
+        let page = server.get(&format!("/api/traces?{query}")).await.ok();
+        let ids: Vec<_> = page["traces"].as_array().unwrap().iter().map(|trace| &trace["trace_id"]).collect();
+        assert_eq!(ids, expected, "{query}");
+        assert_eq!(page["partial"], false);
+    }
+    for (query, expected) in [
+        ("text=tent", json!(["said", "other"])),
+        ("text=tent&text=broken", json!(["said"])),
+        ("text=%22pole+arrived%22", json!(["said"])),
+        ("text=nothing", json!([])),
+    ] {
+        let found = server.get(&format!("/api/traces/t1/search?{query}")).await.ok();
+        assert_eq!(found, json!({"ids": expected, "partial": false}), "{query}");
+    }
+    for path in ["/api/traces?text=x", "/api/traces/t1/search?text=x", "/api/traces/t1/search"] {
+        assert_eq!(server.get(path).await.refused(422)["field"], "text", "{path}");
+    }
+    let elsewhere = [("x-selected-account-id", "other")];
+    let found = server.send("GET", "/api/traces/t1/search?text=tent", &elsewhere, "").await.ok();
+    assert_eq!(found["ids"], json!([]));
+}
+
+async fn accounts_tell_what_they_have(server: Harness) {
+    assert_eq!(server.get("/api/accounts").await.ok(), json!({"accounts": []}));
+    store(&server, "default", &[span("t1", "a", 100), span("t2", "b", 200)]).await;
+    store(&server, "team", &[span("t1", "a", 300)]).await;
+    let answer = server.get("/api/accounts").await.ok();
+    let figures = |index: usize, name: &str| answer["accounts"][index][name].clone();
+    assert_eq!(
+        (figures(0, "account"), figures(0, "spans"), figures(0, "traces")),
+        (json!("default"), json!(2), json!(2))
+    );
+    assert_eq!(figures(0, "oldest_start"), "1970-01-01T00:01:40Z");
+    assert_eq!(figures(0, "newest_start"), "1970-01-01T00:03:20Z");
+    assert_eq!((figures(1, "account"), figures(1, "spans")), (json!("team"), json!(1)));
+    assert!(figures(1, "stored_bytes").is_u64());
 }
 
 async fn traces_are_found_by_what_they_are(server: Harness) {
@@ -179,7 +271,8 @@ async fn a_span_comes_with_everything(server: Harness) {
             "start_time": "2024-01-01T10:00:00.250000Z", "end_time": "2024-01-01T10:00:01Z", "status": "ERROR",
             "type": "COMPLETION", "task_id": null, "group_id": "g", "application_variant_id": "v",
             "application_interaction_id": "x", "obs_trace_id": "0123456789abcdef0123456789abcdef",
-            "obs_span_id": "0123456789abcdef", "position": null, "input": {"i": 1}, "output": {"o": 1},
+            "obs_span_id": "0123456789abcdef", "position": null, "model": null, "error": null,
+            "input_tokens": null, "output_tokens": null, "cached_tokens": null, "cost_picodollars": null, "input": {"i": 1}, "output": {"o": 1},
             "metadata": {"m": 1}, "expected": {"e": 1}, "otel": null,
         })
     );
@@ -234,8 +327,27 @@ async fn figures_say_what_is_stored_and_what_came(server: Harness) {
             "rejected": {"malformed": 1},
         })
     );
+    let named = [("user-agent", "agent/1.2"), ("content-type", "application/json")];
+    server.send("POST", "/spans", &named, span("v", "d", 1).to_string()).await.ok();
+    let clients = server.get("/api/stats").await.ok()["clients"].clone();
+    assert_eq!(clients.as_array().unwrap().len(), 2);
+    let figures = |name: &str| {
+        let mut client =
+            clients.as_array().unwrap().iter().find(|client| client["user_agent"] == name).unwrap().clone();
+        assert!(client["last_seen"].take().as_str().unwrap().ends_with('Z'));
+        client
+    };
+    assert_eq!(
+        figures("agent/1.2"),
+        json!({"user_agent": "agent/1.2", "requests": 1, "spans": 1, "rejected": 0, "last_seen": null})
+    );
+    assert_eq!(figures("")["rejected"], 1);
+    let history = server.get("/api/stats").await.ok()["history"].clone();
+    let sum = |name: &str| history[name].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
+    assert_eq!((sum("received"), sum("rejected"), &history["step_seconds"]), (5, 1, &json!(5)));
     let info = server.get("/api/info").await.ok();
     assert_eq!(info["name"], "endspan");
+    assert_eq!((&info["asks_for_keys"], &info["key"]), (&json!(false), &json!(null)));
     assert_eq!(info["engine"], stats["engine"]);
     assert_eq!(info["limits"]["max_batch_spans"], 1000);
 }

@@ -152,6 +152,7 @@ async fn openapi_knows_every_route(server: Harness) {
     let expected = [
         "DELETE /api/traces",
         "DELETE /api/traces/{trace_id}",
+        "GET /api/accounts",
         "GET /api/export",
         "GET /api/info",
         "GET /api/spans/{trace_id}/{span_id}",
@@ -160,6 +161,7 @@ async fn openapi_knows_every_route(server: Harness) {
         "GET /api/tail",
         "GET /api/traces",
         "GET /api/traces/{trace_id}",
+        "GET /api/traces/{trace_id}/search",
         "GET /api/traces/{trace_id}/structure",
         "GET /api/traces/{trace_id}/usage",
         "GET /healthcheck",

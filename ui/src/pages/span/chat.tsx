@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { copyText } from "../../components/announce";
 import { Icon } from "../../components/icon";
-import { newMessages, sizeOf } from "../../model/conversation";
+import { joinResults, newMessages, sizeOf } from "../../model/conversation";
 import { formatCount, formatShort, plural } from "../../model/format";
 import { type Chat as ChatData, type Message, type Part, plainText } from "../../model/messages";
 import { childrenOf, type Tree } from "../../model/tree";
@@ -35,8 +35,21 @@ export function Chat(props: {
   }, [chat]);
   const executed = useMemo(() => toolSpans(props.tree, props.row, chat), [props.tree, props.row, chat]);
 
+  const { results, joined } = useMemo(
+    () =>
+      joinResults(
+        chat.input,
+        fresh.map((is) => is || all),
+      ),
+    [chat, fresh, all],
+  );
+
   const blocks: preact.ComponentChild[] = [];
   for (let i = 0; i < chat.input.length; ) {
+    if (joined.has(i)) {
+      i++;
+      continue;
+    }
     if (!fresh[i] && !all) {
       let end = i;
       while (end < chat.input.length && !fresh[end]) end++;
@@ -59,6 +72,7 @@ export function Chat(props: {
         message={chat.input[i]!}
         fresh={fresh[i]! && earlier !== null && all}
         calls={calls}
+        results={results}
       />,
     );
     i++;
@@ -154,6 +168,7 @@ function MessageView(props: {
   message: Message;
   fresh: boolean;
   calls: Map<string, ToolCall>;
+  results?: Map<Part, Part>;
   executed?: Map<Part, string>;
   onGo?: (id: string) => void;
 }) {
@@ -165,7 +180,7 @@ function MessageView(props: {
     <article class={`message role-${known ? role : "other"}`}>
       <header>
         <b>{known ?? role}</b>
-        {message.name && <span class="muted">{message.name}</span>}
+        {message.name && !onlyResults && <span class="muted">{message.name}</span>}
         {props.fresh && <span class="badge ok">new</span>}
         <span class="grow" />
         <button
@@ -189,6 +204,7 @@ function MessageView(props: {
 function PartView(props: {
   part: Part;
   calls: Map<string, ToolCall>;
+  results?: Map<Part, Part>;
   executed?: Map<Part, string>;
   onGo?: (id: string) => void;
 }) {
@@ -205,6 +221,7 @@ function PartView(props: {
       );
     case "tool-call": {
       const span = props.executed?.get(part);
+      const result = props.results?.get(part);
       return (
         <div class="call">
           <div class="call-head">
@@ -216,7 +233,20 @@ function PartView(props: {
               </button>
             )}
           </div>
-          {part.args !== "" && part.args !== "{}" && <Said text={part.args} mono />}
+          {part.args !== "" && part.args !== "{}" && <Said text={oneLine(part.args)} mono />}
+          {result?.type === "tool-result" && (
+            <div class={`call-result${result.failed ? " failed" : ""}`}>
+              <span class="muted">
+                Result
+                {result.failed && <span class="badge error">failed</span>}
+              </span>
+              {result.result === "" ? (
+                <p class="muted">(empty)</p>
+              ) : (
+                <Said text={oneLine(result.result)} mono />
+              )}
+            </div>
+          )}
         </div>
       );
     }
@@ -230,7 +260,7 @@ function PartView(props: {
             {part.failed && <span class="badge error">failed</span>}
             {call && call.args !== "" && <code class="ellipsis muted">{call.args.replace(/\s+/g, " ")}</code>}
           </div>
-          {part.result === "" ? <p class="muted">(empty)</p> : <Said text={part.result} mono />}
+          {part.result === "" ? <p class="muted">(empty)</p> : <Said text={oneLine(part.result)} mono />}
         </div>
       );
     }
@@ -243,6 +273,13 @@ function PartView(props: {
     default:
       return <Said text={part.json} mono />;
   }
+}
+
+/** JSON that fits a line stands on one; everything else stays as it is. */
+function oneLine(text: string): string {
+  if (!/^[[{]/.test(text) || text.length > 200) return text;
+  const line = text.replace(/\n\s*/g, " ");
+  return line.length <= 90 ? line : text;
 }
 
 /** Text as it was written: no markup is made of it, whatever it holds. */

@@ -1,18 +1,22 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { readSpanText } from "../../api/client";
+import { readNormal, readSpanText } from "../../api/client";
+import type { NormalSpanAnswer } from "../../api/wire";
 import { callsBeside, continues } from "../../model/conversation";
 import { indexJson, type JsonDocument } from "../../model/json-document";
-import { attributesOf, type Chat, readChat } from "../../model/messages";
+import { type Chat, chatOf } from "../../model/messages";
 import type { Tree } from "../../model/tree";
-import { findUsage, type Usage } from "../../model/usage";
+import { type SpanUsage, spanUsageOf } from "../../model/usage";
 
-/** A span with its payloads, each form made when first asked for. */
+/** A span with its payloads as they came, and what they mean; each form made when first asked for. */
 export class SpanContent {
   private parsed: Record<string, unknown> | null = null;
   private indexed: JsonDocument | null = null;
   private asChat: Chat | null | undefined;
 
-  constructor(readonly text: string) {}
+  constructor(
+    readonly text: string,
+    readonly meaning: NormalSpanAnswer,
+  ) {}
 
   get value(): Record<string, unknown> {
     this.parsed ??= JSON.parse(this.text) as Record<string, unknown>;
@@ -25,16 +29,12 @@ export class SpanContent {
   }
 
   get chat(): Chat | null {
-    if (this.asChat === undefined) {
-      const { input, output, metadata, otel } = this.value;
-      this.asChat = readChat(input, output, metadata, otel);
-    }
+    if (this.asChat === undefined) this.asChat = chatOf(this.meaning.normal);
     return this.asChat;
   }
 
-  get usage(): Usage | null {
-    const { input, output, metadata, otel } = this.value;
-    return findUsage(input, output, metadata, attributesOf(metadata, otel));
+  get usage(): SpanUsage | null {
+    return spanUsageOf(this.meaning);
   }
 }
 
@@ -53,7 +53,13 @@ async function load(tree: Tree, row: number, abort: AbortSignal): Promise<SpanCo
     kept.set(key, found);
     return found;
   }
-  const content = new SpanContent(await readSpanText(tree.traceId, span.id, tree.account || null, abort));
+  const account = tree.account || null;
+  const content = new SpanContent(
+    ...(await Promise.all([
+      readSpanText(tree.traceId, span.id, account, abort),
+      readNormal(tree.traceId, span.id, account, abort),
+    ])),
+  );
   kept.set(key, content);
   keptSize += content.text.length;
   for (const [oldest, value] of kept) {

@@ -1,6 +1,6 @@
 import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { readTraceBlob, searchTrace } from "../../api/client";
+import { readTraceBlob, searchTrace, termsOf } from "../../api/client";
 import { useTitle } from "../../app";
 import { announce, copyText } from "../../components/announce";
 import { Icon } from "../../components/icon";
@@ -20,6 +20,7 @@ import {
   plural,
   shortId,
 } from "../../model/format";
+import type { Ledger } from "../../model/ledger";
 import { ALL_OPEN, layOut, reveal } from "../../model/rows";
 import { findRows, isEmptyQuery, parseTraceQuery } from "../../model/search";
 import { ago } from "../../model/time";
@@ -28,6 +29,7 @@ import { endOf, type Tree } from "../../model/tree";
 import { navigate, place } from "../../router";
 import { panelShare } from "../../settings";
 import { SpanPanel } from "../span";
+import { LedgerDialog, useLedger } from "./ledger";
 import { useTrace } from "./load";
 import { Minimap } from "./minimap";
 import { TotalsBar } from "./totals";
@@ -117,7 +119,7 @@ function usePayloadHits(tree: Tree, text: string): { hits: ReadonlySet<string>; 
     text: "",
     hits: NO_HITS,
   });
-  const wanted = text.length >= 2 ? text : "";
+  const wanted = termsOf(text).length > 0 ? text : "";
   useEffect(() => {
     if (wanted === "") {
       setFound({ text: "", hits: NO_HITS });
@@ -126,9 +128,9 @@ function usePayloadHits(tree: Tree, text: string): { hits: ReadonlySet<string>; 
     const abort = new AbortController();
     const timer = setTimeout(() => {
       searchTrace(tree.traceId, tree.account || null, wanted, abort.signal)
-        .then((ids) => setFound({ text: wanted, hits: new Set(ids) }))
+        .then(({ ids }) => setFound({ text: wanted, hits: new Set(ids) }))
         .catch(() => {
-          // Names are searched here anyway; a server without payload search adds nothing.
+          // Names are searched here anyway.
           if (!abort.signal.aborted) setFound({ text: wanted, hits: NO_HITS });
         });
     }, 250);
@@ -152,6 +154,8 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
   const update = state.update;
   const { now, stale, growing } = useClock(tree);
   const { totals, stretches } = useFigures(tree, now);
+  const [ledgerOpen, setLedgerOpen] = useState(false);
+  const ledger = useLedger(tree, totals !== null && totals.counted > 0, ledgerOpen);
   const lines = useMemo(() => layOut(tree, view.folding), [tree, view.folding]);
   const query = useMemo(() => parseTraceQuery(view.query), [view.query]);
   const payload = usePayloadHits(tree, query.text);
@@ -285,7 +289,27 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
   const unknown = view.span !== null && selected < 0;
   return (
     <div class="trace">
-      <Header {...props} totals={totals} now={now} stale={stale} growing={growing} onCopy={copyLink} />
+      <Header
+        {...props}
+        totals={totals}
+        ledger={ledger}
+        now={now}
+        stale={stale}
+        growing={growing}
+        onCopy={copyLink}
+        onLedger={() => setLedgerOpen(true)}
+      />
+      {ledgerOpen && (
+        <LedgerDialog
+          ledger={ledger}
+          reportedUsd={totals?.costUsd ?? Number.NaN}
+          onGo={(span) => {
+            setLedgerOpen(false);
+            go(span);
+          }}
+          onClose={() => setLedgerOpen(false)}
+        />
+      )}
       <div class="trace-tools" role="toolbar" aria-label="Trace">
         <div class="search">
           <Icon name="search" />
@@ -487,12 +511,14 @@ function Header(props: {
   root: number;
   live: ReturnType<typeof useTrace>["live"];
   totals: Totals | null;
+  ledger: Ledger | null;
   now: number;
   stale: boolean;
   growing: boolean;
   onCopy: () => void;
+  onLedger: () => void;
 }) {
-  const { tree, root, totals } = props;
+  const { tree, root, totals, ledger } = props;
   const row = root >= 0 ? tree.rows[root]! : null;
   const took = (props.growing ? props.now : tree.to) - tree.from;
   const failed = row?.status === "ERROR";
@@ -529,11 +555,23 @@ function Header(props: {
           <Figure
             label="Tokens"
             title={`${formatCount(totals.inputTokens)} in (${formatCount(totals.cachedTokens)} cached), ${formatCount(totals.outputTokens)} out, from ${plural(totals.counted, "call")}${totals.rollups.length > 0 ? `; ${plural(totals.rollups.length, "span")} that repeat their children's usage are not added` : ""}`}
+            onClick={props.onLedger}
           >
             {formatShort(totals.inputTokens)} → {formatShort(totals.outputTokens)}
           </Figure>
         )}
-        {totals && totals.costUsd > 0 && <Figure label="Cost">{formatCost(totals.costUsd)}</Figure>}
+        {totals && totals.costUsd > 0 ? (
+          <Figure label="Cost" title="As the producers reported it" onClick={props.onLedger}>
+            {formatCost(totals.costUsd)}
+          </Figure>
+        ) : (
+          ledger &&
+          ledger.dollars > 0 && (
+            <Figure label="Cost" title={`By list prices of ${ledger.pricesOf}`} onClick={props.onLedger}>
+              ≈ {formatCost(ledger.dollars)}
+            </Figure>
+          )
+        )}
         <Figure label="Started">
           <Moment at={tree.base + tree.from} />
         </Figure>
@@ -575,11 +613,24 @@ async function download(tree: Tree): Promise<void> {
   }
 }
 
-function Figure(props: { label: string; title?: string; children: preact.ComponentChildren }) {
+function Figure(props: {
+  label: string;
+  title?: string;
+  onClick?: () => void;
+  children: preact.ComponentChildren;
+}) {
   return (
     <div title={props.title}>
       <dt>{props.label}</dt>
-      <dd>{props.children}</dd>
+      <dd>
+        {props.onClick ? (
+          <button type="button" class="figure" aria-haspopup="dialog" onClick={props.onClick}>
+            {props.children}
+          </button>
+        ) : (
+          props.children
+        )}
+      </dd>
     </div>
   );
 }

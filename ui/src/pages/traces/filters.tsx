@@ -1,6 +1,5 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { capabilities } from "../../api/capabilities";
 import type { Liveness } from "../../api/tail";
 import { Icon } from "../../components/icon";
 import { useKeys } from "../../components/keys";
@@ -13,14 +12,6 @@ export function Filters(props: { live: ReadonlySignal<Liveness>; traces: TraceSu
   const search = place.value.search;
   const input = useRef<HTMLInputElement>(null);
   const [text, setText] = useState(search.get("q") ?? "");
-  const [payloads, setPayloads] = useState(false);
-  const what = payloads ? "Search names and payloads" : "Search names";
-  useEffect(() => {
-    capabilities().then(
-      (offered) => setPayloads(offered.searchTraces),
-      () => {},
-    );
-  }, []);
   const extra = ["name", "agent", "min_ms", "min_tokens"].some((name) => search.has(name));
   const [open, setOpen] = useState(extra);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -57,8 +48,9 @@ export function Filters(props: { live: ReadonlySignal<Liveness>; traces: TraceSu
           ref={input}
           class="field"
           type="search"
-          placeholder={what}
-          aria-label={what}
+          placeholder="Search names and payloads"
+          aria-label="Search names and payloads"
+          title={'Words, and phrases in quotes: refund "broken pole"'}
           value={text}
           onInput={(event) => type(event.currentTarget.value)}
         />

@@ -11,7 +11,8 @@ export function Traces() {
   const search = place.value.search;
   const { traces, next, state, error, live, fresh, more } = useTraces(search.toString());
   const filtered = FILTERS.some((name) => search.has(name));
-  const empty = state === "ready" && traces.length === 0;
+  // A page that looking for text cut short may be empty and yet not the last.
+  const empty = state === "ready" && traces.length === 0 && next === null;
   return (
     <div class="traces">
       <Filters live={live} traces={traces} />

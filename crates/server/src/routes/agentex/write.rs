@@ -44,7 +44,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request<Body>) 
 
 async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
-    let mut received = Received::new(app, Protocol::Agentex, 1);
+    let mut received = Received::new(app, Protocol::Agentex, &headers, 1);
     let mut span = match agentex::decode_create(&body.bytes) {
         Ok(span) => span,
         Err(error) => {
@@ -97,8 +97,8 @@ pub(super) async fn patch(State(app): State<Arc<App>>, request: Request<Body>) -
 
 async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let id = segment::last(request.uri().path(), "span_id");
-    let WriteBody { account, body, .. } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
-    let mut received = Received::new(app, Protocol::Agentex, 1);
+    let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
+    let mut received = Received::new(app, Protocol::Agentex, &headers, 1);
     let decoded = id.and_then(|id| Ok((id, agentex::decode_patch(&body.bytes)?)));
     let (id, mut patch) = match decoded {
         Ok(decoded) => decoded,
@@ -173,7 +173,7 @@ async fn batch(
 ) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, None).await?;
     let items = ingest::compute(body.bytes.len(), || agentex::decode_batch(&body.bytes))?;
-    let mut received = Received::new(app, Protocol::Agentex, items.len());
+    let mut received = Received::new(app, Protocol::Agentex, &headers, items.len());
     let minimal = reply::prefers_minimal(&headers);
     let mut operations = Vec::with_capacity(items.len());
     // What became of each item; filled in order, those that go to the store when it has answered.

@@ -1,6 +1,6 @@
 //! The JSON of the read API, spliced from stored text.
 
-use endspan_model::{Payload, Span, SpanType, Status};
+use endspan_model::{Facets, Payload, Span, SpanType, Status};
 use endspan_store::{StoredSpan, TraceSummary};
 use endspan_wire::{push_string, time};
 use utoipa::ToSchema;
@@ -37,6 +37,19 @@ pub(super) struct ReadSpan {
     obs_trace_id: Option<String>,
     #[schema(required)]
     obs_span_id: Option<String>,
+    /// The model that was called. Read from the payloads, as the five below; they are left out where payloads were not
+    /// read (a whole trace without `payloads=true`).
+    model: Option<String>,
+    /// What a failed span says: kind and beginning of the message.
+    error: Option<String>,
+    /// Tokens read by the model.
+    input_tokens: Option<u64>,
+    /// Tokens written by the model.
+    output_tokens: Option<u64>,
+    /// Of the tokens read, those that came from a cache.
+    cached_tokens: Option<u64>,
+    /// What the producer says that the span cost, in units of 10⁻¹² US dollars.
+    cost_picodollars: Option<u64>,
     /// The store's position of this version; also the id of its event in the live tail.
     position: u64,
     /// Only with `payloads=true`, as the four below.
@@ -82,10 +95,24 @@ pub(super) struct ReadTrace {
     /// Tokens written by models, likewise.
     #[schema(required)]
     output_tokens: Option<u64>,
+    /// What producers say that it cost, likewise, in units of 10⁻¹² US dollars.
+    #[schema(required)]
+    cost_picodollars: Option<u64>,
 }
 
-/// Appends a span; without `payloads` its five payload keys are left out.
-pub(super) fn push_span(out: &mut Vec<u8>, stored: &StoredSpan, payloads: bool) {
+/// Which parts of a span are written beside its own fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// None: the payloads were not read.
+    Fields,
+    /// What is told by the payloads, not themselves.
+    Facets,
+    /// Both.
+    Payloads,
+}
+
+/// Appends a span.
+pub(super) fn push_span(out: &mut Vec<u8>, stored: &StoredSpan, parts: Parts) {
     let span = &stored.span;
     push_text(out, b"{\"account\":", stored.account.as_str());
     push_text(out, b",\"trace_id\":", span.trace_id.as_str());
@@ -103,7 +130,10 @@ pub(super) fn push_span(out: &mut Vec<u8>, stored: &StoredSpan, payloads: bool) 
     push_optional(out, b",\"obs_trace_id\":", span.obs_trace_id.as_deref());
     push_optional(out, b",\"obs_span_id\":", span.obs_span_id.as_deref());
     push_number(out, b",\"position\":", stored.version);
-    if payloads {
+    if parts != Parts::Fields {
+        push_facets(out, &Facets::of(span));
+    }
+    if parts == Parts::Payloads {
         push_payload(out, b",\"input\":", span.input.as_ref());
         push_payload(out, b",\"output\":", span.output.as_ref());
         push_payload(out, b",\"metadata\":", span.metadata.as_ref());
@@ -125,15 +155,36 @@ pub(super) fn push_summary(out: &mut Vec<u8>, trace: &TraceSummary) {
     push_number(out, b",\"error_count\":", trace.error_count);
     push_optional(out, b",\"status\":", trace.status.map(Status::as_str));
     push_optional(out, b",\"agent\":", trace.agent_name.as_deref());
-    for (key, tokens) in
-        [(&b",\"input_tokens\":"[..], trace.input_tokens), (b",\"output_tokens\":", trace.output_tokens)]
-    {
-        match tokens {
-            Some(tokens) => push_number(out, key, tokens),
-            None => push_optional(out, key, None),
-        }
-    }
+    push_count(out, b",\"input_tokens\":", trace.input_tokens);
+    push_count(out, b",\"output_tokens\":", trace.output_tokens);
+    push_count(out, b",\"cost_picodollars\":", trace.cost_picodollars);
     out.push(b'}');
+}
+
+fn push_facets(out: &mut Vec<u8>, facets: &Facets) {
+    push_optional(out, b",\"model\":", facets.model.as_deref());
+    push_optional(out, b",\"error\":", error_text(facets).as_deref());
+    push_count(out, b",\"input_tokens\":", facets.input_tokens);
+    push_count(out, b",\"output_tokens\":", facets.output_tokens);
+    push_count(out, b",\"cached_tokens\":", facets.cached_tokens);
+    push_count(out, b",\"cost_picodollars\":", facets.cost_picodollars);
+}
+
+/// Returns what a failed span says in one line: `TimeoutError: no answer in 30 s`.
+pub(super) fn error_text(facets: &Facets) -> Option<String> {
+    match (&facets.error_type, &facets.error_message) {
+        (Some(kind), Some(message)) if message.starts_with(kind.as_str()) => Some(message.clone()),
+        (Some(kind), Some(message)) => Some(format!("{kind}: {message}")),
+        (one, other) => one.clone().or_else(|| other.clone()),
+    }
+}
+
+/// Appends a key and a number or null.
+fn push_count(out: &mut Vec<u8>, key: &[u8], count: Option<u64>) {
+    match count {
+        Some(count) => push_number(out, key, count),
+        None => push_optional(out, key, None),
+    }
 }
 
 /// Appends items between brackets.

@@ -1,12 +1,14 @@
-//! `GET /api/stats` and `GET /api/info`.
+//! `GET /api/stats`, `GET /api/accounts` and `GET /api/info`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use endspan_model::limits;
+use endspan_model::{Timestamp, limits};
 use endspan_store::StoreError;
+use endspan_wire::time;
 use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +16,8 @@ use utoipa::ToSchema;
 use super::refusal::{ReadError, refuse};
 use crate::access::guard::Caller;
 use crate::app::App;
+use crate::clients::Client;
+use crate::history;
 use crate::problem::Problem;
 use crate::reply;
 use crate::retention::{Reason, usage_of};
@@ -43,6 +47,32 @@ pub(super) struct Stats {
     retention: RetentionStats,
     /// Spans taken in since the start, by protocol.
     ingest: Vec<IngestStats>,
+    /// Who sent spans since the start, the last seen first, at most 100.
+    clients: Vec<ClientStats>,
+    /// What came in the last hour.
+    history: HistoryStats,
+}
+
+/// What came in steps of equal length since the start, at most in the last hour; the last step is still running.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HistoryStats {
+    step_seconds: u64,
+    /// Spans that write requests held, oldest step first.
+    received: Vec<u64>,
+    /// Of them, those that were refused.
+    rejected: Vec<u64>,
+}
+
+/// What one client sent since the start.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClientStats {
+    /// The name that it sent as `User-Agent`, at most 200 characters; empty for those that sent none.
+    user_agent: String,
+    requests: u64,
+    spans: u64,
+    /// Of the spans: those that were refused.
+    rejected: u64,
+    last_seen: String,
 }
 
 /// How long spans are kept, and what has gone since the start.
@@ -92,6 +122,23 @@ pub(super) struct Info {
     /// The protocols that spans may be written in.
     protocols: Vec<&'static str>,
     limits: Limits,
+    /// Whether the server asks for API keys.
+    asks_for_keys: bool,
+    /// The key that asked; null while the server asks for none.
+    key: Option<KeyInfo>,
+}
+
+/// What a key may do.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyInfo {
+    id: String,
+    /// What it is for, in its maker's words.
+    name: String,
+    /// The account that it is bound to; null for every account.
+    #[schema(required)]
+    account: Option<String>,
+    /// `ingest`, `read`, `metrics`, `admin`.
+    roles: Vec<&'static str>,
 }
 
 /// What a client may send at most.
@@ -144,9 +191,15 @@ async fn figures(app: &App, caller: &Caller) -> Result<Stats, StoreError> {
         uptime_seconds: app.started.elapsed().as_secs(),
         retention: retention(app, caller),
         ingest: Vec::new(),
+        clients: Vec::new(),
+        history: HistoryStats { step_seconds: history::STEP_SECONDS, received: Vec::new(), rejected: Vec::new() },
     };
     match caller.account() {
-        None => stats.ingest = Protocol::ALL.iter().map(|protocol| ingest(app, *protocol)).collect(),
+        None => {
+            stats.ingest = Protocol::ALL.iter().map(|protocol| ingest(app, *protocol)).collect();
+            stats.clients = clients(app);
+            stats.history = history(app);
+        }
         Some(account) => {
             // What the engine cannot tell apart by account is not told.
             let (spans, traces, payload_bytes) = usage_of(&app.store.accounts().await?, account);
@@ -192,6 +245,26 @@ fn ingest(app: &App, protocol: Protocol) -> IngestStats {
     }
 }
 
+fn clients(app: &App) -> Vec<ClientStats> {
+    let figures = |(name, client): (Box<str>, Arc<Client>)| ClientStats {
+        user_agent: name.into_string(),
+        requests: client.requests.load(Ordering::Relaxed),
+        spans: client.spans.load(Ordering::Relaxed),
+        rejected: client.rejected.load(Ordering::Relaxed),
+        last_seen: client.last_seen().map(moment).unwrap_or_default(),
+    };
+    app.clients.list().into_iter().map(figures).collect()
+}
+
+fn history(app: &App) -> HistoryStats {
+    let steps = app.history.read();
+    HistoryStats {
+        step_seconds: history::STEP_SECONDS,
+        received: steps.iter().map(|step| step.received).collect(),
+        rejected: steps.iter().map(|step| step.rejected).collect(),
+    }
+}
+
 /// Returns what this server is and what it takes.
 #[utoipa::path(
     get, path = "/api/info", tag = "read", operation_id = "info",
@@ -200,7 +273,8 @@ fn ingest(app: &App, protocol: Protocol) -> IngestStats {
         (status = 503, description = "The store is not available", body = ReadError),
     )
 )]
-pub(super) async fn info(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn info(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let caller = Caller::of(request.extensions());
     observed(&app, Route::NativeFigures, async {
         match app.stats().await {
             Ok(store) => json(&Info {
@@ -216,9 +290,79 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Response {
                     max_name_bytes: limits::MAX_NAME_BYTES,
                     max_payload_depth: limits::MAX_PAYLOAD_DEPTH,
                 },
+                asks_for_keys: app.config.keys.is_closed(),
+                key: caller.key.as_ref().map(|key| KeyInfo {
+                    id: key.id.clone(),
+                    name: key.name.clone(),
+                    account: key.account.as_ref().map(|account| account.as_str().to_owned()),
+                    roles: key.roles.iter().map(|role| role.as_str()).collect(),
+                }),
             }),
             Err(error) => refuse(&Problem::from(error)),
         }
     })
     .await
+}
+
+/// The accounts that a caller may read.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Accounts {
+    /// By name. An account without spans is not among them.
+    accounts: Vec<AccountFigures>,
+}
+
+/// What an account has.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AccountFigures {
+    account: String,
+    spans: u64,
+    traces: u64,
+    /// Bytes of payload before compression.
+    payload_bytes: u64,
+    /// Bytes on disk, as far as that can be told; null for a key that is bound to an account, as accounts share the disk.
+    #[schema(required)]
+    stored_bytes: Option<u64>,
+    /// The earliest start of a span.
+    oldest_start: String,
+    /// The latest start of a span.
+    newest_start: String,
+}
+
+/// Lists the accounts that the caller may read, and what each has.
+#[utoipa::path(
+    get, path = "/api/accounts", tag = "read", operation_id = "list_accounts",
+    responses(
+        (status = 200, description = "The accounts", body = Accounts),
+        (status = 503, description = "The store is not available", body = ReadError),
+    )
+)]
+pub(super) async fn accounts(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let caller = Caller::of(request.extensions());
+    observed(&app, Route::NativeFigures, async {
+        match app.store.accounts().await {
+            Ok(usages) => json(&Accounts {
+                accounts: usages
+                    .into_iter()
+                    .filter(|usage| caller.account().is_none_or(|own| *own == usage.account))
+                    .map(|usage| AccountFigures {
+                        account: usage.account.as_str().to_owned(),
+                        spans: usage.spans,
+                        traces: usage.traces,
+                        payload_bytes: usage.payload_bytes,
+                        stored_bytes: caller.account().is_none().then_some(usage.stored_bytes),
+                        oldest_start: moment(usage.oldest_start),
+                        newest_start: moment(usage.newest_start),
+                    })
+                    .collect(),
+            }),
+            Err(error) => refuse(&Problem::from(error)),
+        }
+    })
+    .await
+}
+
+fn moment(moment: Timestamp) -> String {
+    let mut text = Vec::new();
+    time::push_utc(&mut text, moment);
+    String::from_utf8(text).unwrap_or_default()
 }

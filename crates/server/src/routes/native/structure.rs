@@ -17,7 +17,7 @@ use http::request::Parts;
 use http::{Request, StatusCode};
 use utoipa::ToSchema;
 
-use super::encode::{push_number, push_text};
+use super::encode::{error_text, push_number, push_text};
 use super::refusal::{ReadError, refuse};
 use super::traces::TraceIdPath;
 use crate::account::selected_account;
@@ -45,6 +45,10 @@ pub(super) struct TraceStructure {
     names: Vec<String>,
     /// The types that `type` points into.
     types: Vec<String>,
+    /// The models that `model` points into; absent with that column, as the next.
+    models: Option<Vec<String>>,
+    /// What failed spans say, that `error` points into: kind and beginning of the message.
+    errors: Option<Vec<String>>,
     /// Ids of parents that are not among the spans.
     missing_parents: Vec<String>,
     columns: StructureColumns,
@@ -71,6 +75,14 @@ struct StructureColumns {
     input_tokens: Option<Vec<Option<u64>>>,
     /// Tokens written by the model.
     output_tokens: Option<Vec<Option<u64>>>,
+    /// Of the tokens read, those that came from a cache.
+    cached_tokens: Option<Vec<Option<u64>>>,
+    /// What the producer says that the span cost, in units of 10⁻¹² US dollars.
+    cost_picodollars: Option<Vec<Option<u64>>>,
+    /// Entry of `models`; -1 for none. Absent when no span names one, as the next.
+    model: Option<Vec<i32>>,
+    /// Entry of `errors`; -1 for none.
+    error: Option<Vec<i32>>,
 }
 
 /// Returns a trace's spans without payloads, by columns.
@@ -169,6 +181,8 @@ fn encode(id: &str, account: &str, others: &[String], spans: &[SpanHeader]) -> V
     for (key, tokens) in [
         (&b",\"input_tokens\":"[..], (|header| header.facets.input_tokens) as fn(&SpanHeader) -> Option<u64>),
         (b",\"output_tokens\":", |header| header.facets.output_tokens),
+        (b",\"cached_tokens\":", |header| header.facets.cached_tokens),
+        (b",\"cost_picodollars\":", |header| header.facets.cost_picodollars),
     ] {
         let counts =
             || spans.iter().map(|header| tokens(header).and_then(|tokens| i64::try_from(tokens).ok()));
@@ -176,7 +190,25 @@ fn encode(id: &str, account: &str, others: &[String], spans: &[SpanHeader]) -> V
             push_column(&mut out, key, counts());
         }
     }
-    out.extend_from_slice(b"},\"names\":");
+    let errors: Vec<Option<String>> = spans.iter().map(|header| error_text(&header.facets)).collect();
+    let (mut models, mut said) = (Dictionary::default(), Dictionary::default());
+    if spans.iter().any(|header| header.facets.model.is_some()) {
+        let places = spans.iter().map(|header| header.facets.model.as_deref());
+        let column = places.map(|model| Some(model.map_or(-1, |model| models.place(model))));
+        push_column(&mut out, b",\"model\":", column);
+    }
+    if errors.iter().any(Option::is_some) {
+        let column = errors.iter().map(|error| Some(error.as_deref().map_or(-1, |error| said.place(error))));
+        push_column(&mut out, b",\"error\":", column);
+    }
+    out.extend_from_slice(b"}");
+    for (key, dictionary) in [(&b",\"models\":"[..], &models), (b",\"errors\":", &said)] {
+        if !dictionary.list.is_empty() {
+            out.extend_from_slice(key);
+            push_texts(&mut out, dictionary.list.iter().copied());
+        }
+    }
+    out.extend_from_slice(b",\"names\":");
     push_texts(&mut out, names.list.into_iter());
     out.extend_from_slice(b",\"types\":");
     push_texts(&mut out, types.list.into_iter());

@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::IntoParams;
 
-use super::encode::push_span;
+use super::encode::{Parts as SpanParts, push_span};
 use super::refusal::{ReadError, refuse};
 use super::traces::payloads;
 use crate::account::selected_account;
@@ -221,7 +221,8 @@ impl Tail {
                 out.extend_from_slice(b"event: span\nid: ");
                 out.extend_from_slice(itoa::Buffer::new().format(stored.version).as_bytes());
                 out.extend_from_slice(b"\ndata: ");
-                push_span(&mut out, stored, self.payloads);
+                let parts = if self.payloads { SpanParts::Payloads } else { SpanParts::Facets };
+                push_span(&mut out, stored, parts);
                 out.extend_from_slice(b"\n\n");
             }
         }

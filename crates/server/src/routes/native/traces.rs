@@ -1,18 +1,22 @@
 //! `GET /api/traces`, `GET /api/traces/{trace_id}`, `GET /api/spans/{trace_id}/{span_id}`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use endspan_model::{SpanId, Timestamp, TraceId};
+use endspan_store::text::TextQuery;
 use endspan_store::{TraceQuery, TraceState};
 use endspan_wire::time;
 use http::request::Parts;
 use http::{Request, StatusCode};
 use utoipa::{IntoParams, ToSchema};
 
-use super::encode::{ReadSpan, ReadTrace, push_list, push_optional, push_span, push_summary, push_text};
+use super::encode::{
+    Parts as SpanParts, ReadSpan, ReadTrace, push_list, push_optional, push_span, push_summary, push_text,
+};
 use super::refusal::{ReadError, refuse};
 use crate::account::selected_account;
 use crate::app::App;
@@ -24,6 +28,9 @@ use crate::text::{query_pairs, whole_number};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: i64 = 1000;
+
+/// A search for text ends its page after this time, with a cursor that goes on: a reader sees what was found so far.
+pub(super) const TEXT_SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// The query of `GET /api/traces`.
 #[derive(IntoParams)]
@@ -57,6 +64,9 @@ pub(super) struct TracesParameters {
     min_tokens: Option<u64>,
     /// Only traces with at most this many tokens.
     max_tokens: Option<u64>,
+    /// Only traces with a span that holds all of these terms, in its name, input, output or metadata; as `search_texts`
+    /// of the search of spans. Repeated for several terms, up to 10 of at least 2 characters.
+    text: Option<Vec<String>>,
 }
 
 /// A page of traces.
@@ -67,6 +77,8 @@ pub(super) struct TracesPage {
     /// Give it as `after` to get the next page; null at the end.
     #[schema(required)]
     next: Option<String>,
+    /// Whether the page ended because looking for text took long; `next` goes on from there.
+    partial: bool,
 }
 
 /// Lists traces, newest first.
@@ -94,8 +106,20 @@ async fn find_page(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let mut answer = b"{\"traces\":".to_vec();
     push_list(&mut answer, &page.traces, push_summary);
     push_optional(&mut answer, b",\"next\":", page.next.as_deref());
-    answer.push(b'}');
+    answer.extend_from_slice(if page.is_partial { b",\"partial\":true}" } else { b",\"partial\":false}" });
     Ok(reply::json(StatusCode::OK, answer))
+}
+
+/// Returns the terms of a query's `text`; empty ones ask for nothing.
+pub(super) fn text_query(query: Option<&str>) -> Result<TextQuery, Problem> {
+    let mut terms = Vec::new();
+    for (_, value) in query_pairs(query).filter(|(name, _)| name == "text") {
+        let term = value.map_err(|error| Problem::query("text", error.to_string()))?;
+        if !term.is_empty() {
+            terms.push(term);
+        }
+    }
+    TextQuery::parse(&terms).map_err(|error| Problem::query("text", error.to_string()))
 }
 
 /// Empty values ask for nothing; the last of a repeated parameter counts.
@@ -141,6 +165,10 @@ fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
             "min_tokens" => filter.min_tokens = number()?,
             _ => filter.max_tokens = number()?,
         }
+    }
+    filter.text = text_query(query)?;
+    if !filter.text.is_empty() {
+        parsed.deadline = Instant::now().checked_add(TEXT_SEARCH_TIME);
     }
     Ok(parsed)
 }
@@ -249,7 +277,8 @@ async fn find_trace(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let mut answer = Vec::with_capacity(sizes.sum());
     push_text(&mut answer, b"{\"trace_id\":", &id);
     answer.extend_from_slice(b",\"spans\":");
-    push_list(&mut answer, &spans, |out, stored| push_span(out, stored, payloads));
+    let parts = if payloads { SpanParts::Payloads } else { SpanParts::Fields };
+    push_list(&mut answer, &spans, |out, stored| push_span(out, stored, parts));
     answer.push(b'}');
     Ok(reply::json(StatusCode::OK, answer))
 }
@@ -281,6 +310,6 @@ async fn find_span(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let found = app.store.find_span_in_trace(account.as_ref(), &trace_id, &span_id).await?;
     let Some(stored) = found else { return Err(Problem::NotFound { id }) };
     let mut answer = Vec::with_capacity(stored.span.size_bytes() + 256);
-    push_span(&mut answer, &stored, true);
+    push_span(&mut answer, &stored, SpanParts::Payloads);
     Ok(reply::json(StatusCode::OK, answer))
 }

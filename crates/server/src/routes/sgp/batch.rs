@@ -76,7 +76,7 @@ async fn batch(app: &App, request: Request<Body>) -> Result<Response, Problem> {
         let items = sgp::decode_batch(&body.bytes)?;
         Ok::<_, Problem>((items.len(), accept(app, items)))
     })?;
-    let mut received = Received::new(app, Protocol::Sgp, count);
+    let mut received = Received::new(app, Protocol::Sgp, &headers, count);
     let spans = match accepted {
         Ok(spans) => spans,
         Err(problem) => {

@@ -47,7 +47,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request<Body>) 
 
 async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Sgp, request, Some(1)).await?;
-    let mut received = Received::new(app, Protocol::Sgp, 1);
+    let mut received = Received::new(app, Protocol::Sgp, &headers, 1);
     let mut span = match sgp::decode_create(&body.bytes) {
         Ok(span) => span,
         Err(error) => {
@@ -139,8 +139,8 @@ pub(super) async fn patch(State(app): State<Arc<App>>, request: Request<Body>) -
 
 async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let id = segment::last(request.uri().path(), "span_id");
-    let WriteBody { account, body, .. } = read_write(app, Protocol::Sgp, request, Some(1)).await?;
-    let mut received = Received::new(app, Protocol::Sgp, 1);
+    let WriteBody { headers, account, body } = read_write(app, Protocol::Sgp, request, Some(1)).await?;
+    let mut received = Received::new(app, Protocol::Sgp, &headers, 1);
     let decoded = id.and_then(|id| Ok((id, sgp::decode_patch(&body.bytes)?)));
     let (id, mut patch) = match decoded {
         Ok(decoded) => decoded,

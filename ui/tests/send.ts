@@ -1,5 +1,5 @@
 /** Writes generated traces to a real server, through the SGP API that clients use. */
-import type { MockSpan } from "./generate";
+import type { SampleSpan } from "./runs";
 
 const iso = (micros: number) =>
   `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, 20)}${String(Math.floor(micros % 1e6)).padStart(6, "0")}Z`;
@@ -13,7 +13,7 @@ const TYPES = new Set([
   "KB_RETRIEVAL",
 ]);
 
-function toSgp(span: MockSpan): unknown {
+function toSgp(span: SampleSpan): unknown {
   return {
     id: span.id,
     trace_id: span.trace_id,
@@ -30,7 +30,7 @@ function toSgp(span: MockSpan): unknown {
 }
 
 /** The Agentex form, whose API takes what the SGP one refuses: parents that form a circle. */
-function toAgentex(span: MockSpan): unknown {
+function toAgentex(span: SampleSpan): unknown {
   return {
     id: span.id,
     trace_id: span.trace_id,
@@ -62,7 +62,7 @@ async function post(
 /** Sends spans in batches; the server has stored them when this returns. */
 export async function send(
   base: string,
-  spans: MockSpan[],
+  spans: SampleSpan[],
   headers: Record<string, string> = {},
 ): Promise<void> {
   const all = { "x-selected-account-id": spans[0]!.account, ...headers };

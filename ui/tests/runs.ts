@@ -1,6 +1,6 @@
 /** Deterministic agent runs for development and component tests. The same seed gives the same traces. */
 
-export interface MockSpan {
+export interface SampleSpan {
   account: string;
   trace_id: string;
   id: string;
@@ -239,17 +239,17 @@ export interface TraceOptions {
 }
 
 /** One agent run: agent, turns, model calls, tools and retrievals; the conversation grows turn by turn. */
-export function makeTrace(options: TraceOptions): MockSpan[] {
+export function makeTrace(options: TraceOptions): SampleSpan[] {
   const r = new Random(options.seed);
   const which = options.scenario ?? r.below(SCENARIOS.length);
   const scenario = SCENARIOS[which]!;
-  const spans: MockSpan[] = [];
+  const spans: SampleSpan[] = [];
   const target = options.spans ?? 18 + r.below(30);
   const payloads = options.payloads ?? true;
   const traceId = r.uuid();
   let t = options.start;
-  const open = (parent: MockSpan | null, name: string, type: string | null): MockSpan => {
-    const span: MockSpan = {
+  const open = (parent: SampleSpan | null, name: string, type: string | null): SampleSpan => {
+    const span: SampleSpan = {
       account: options.account ?? "default",
       trace_id: traceId,
       id: r.uuid(),
@@ -262,7 +262,7 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
       input: null,
       output: null,
       metadata: payloads
-        ? { agent_name: scenario.agent, session_id: `sess-${options.seed}`, environment: "production" }
+        ? { __agent_name__: scenario.agent, session_id: `sess-${options.seed}`, environment: "production" }
         : null,
       model: null,
       error: null,
@@ -274,7 +274,7 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
     spans.push(span);
     return span;
   };
-  const close = (span: MockSpan, failure: string | null = null) => {
+  const close = (span: SampleSpan, failure: string | null = null) => {
     span.end = Math.round(t);
     span.status = failure ? "ERROR" : "SUCCESS";
     span.error = failure;
@@ -409,6 +409,11 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
               },
             };
       }
+      if (payloads) {
+        // One of the scenarios reports its cost itself.
+        const reported = which === 0 ? { cost_usd: call.cost_usd } : {};
+        call.metadata = { ...(call.metadata as object), model: scenario.model, ...reported };
+      }
       close(call);
       messages.push(said);
       tokens += outputTokens;
@@ -473,9 +478,9 @@ export function makeTrace(options: TraceOptions): MockSpan[] {
 }
 
 /** Orphans, a circle, skewed clocks and detached work, as real producers make them. */
-function addOddities(spans: MockSpan[], r: Random): void {
+function addOddities(spans: SampleSpan[], r: Random): void {
   const root = spans[0]!;
-  const plain = (name: string, parent: string | null, start: number, end: number | null): MockSpan => ({
+  const plain = (name: string, parent: string | null, start: number, end: number | null): SampleSpan => ({
     ...root,
     id: r.uuid(),
     parent_id: parent,

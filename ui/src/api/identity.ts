@@ -1,0 +1,21 @@
+import { signal } from "@preact/signals";
+import { readAccounts, readInfo } from "./client";
+import type { InfoAnswer } from "./wire";
+
+/** What the server says of itself and of the key that asks; null until it has answered. */
+export const info = signal<InfoAnswer | null>(null);
+
+/** The accounts that the reader can choose from. */
+export const accounts = signal<readonly string[]>([]);
+
+/** Asks who is asking. Nothing waits for it: without an answer there is nothing to choose from. */
+export async function identify(): Promise<void> {
+  try {
+    info.value = await readInfo();
+    accounts.value = info.value.key?.account
+      ? [info.value.key.account]
+      : (await readAccounts()).map((account) => account.account);
+  } catch {
+    accounts.value = [];
+  }
+}
