@@ -46,6 +46,8 @@ describe("the demo", () => {
 
   it("shows agents at work: traces that slide in, chats, tools, failures", async () => {
     const watch = new Watch(page, demo.base);
+    // What slides in is faint for a moment, which is no lack of contrast.
+    await page.emulateMedia({ reducedMotion: "reduce" });
     await page.goto(demo.base);
     await page.waitForSelector(".trace-line.fresh");
     await page.waitForSelector(".trace-line .badge.error");
@@ -83,8 +85,9 @@ describe("the benchmark workload", () => {
     await page.goto(server.base);
     await page.waitForSelector(".trace-line");
     await page.keyboard.press("End");
-    await page.waitForSelector("#trace-199", { state: "attached" });
-    expect(await page.locator(".trace-scroll").getAttribute("aria-rowcount")).toBe("201");
+    await page.waitForSelector(".trace-scroll[aria-rowcount='201']");
+    await page.keyboard.press("End");
+    await page.waitForSelector("#trace-199.at");
     await page.fill(".filters input[type=search]", "search_docs");
     await page.waitForURL(/q=search_docs/);
     await page.waitForSelector(".trace-line");
