@@ -219,6 +219,18 @@ export async function readTraceBlob(traceId: string, account: string | null): Pr
   return (await request(path, { headers: inAccount(account) })).blob();
 }
 
+/** Deletes a trace with everything in it, piece by piece; returns how many spans it had. */
+export async function deleteTrace(traceId: string, account: string | null): Promise<number> {
+  const path = `/api/traces/${encodeURIComponent(traceId)}`;
+  let spans = 0;
+  for (;;) {
+    const response = await request(path, { method: "DELETE", headers: inAccount(account) });
+    const piece = (await response.json()) as { spans: number; more: boolean };
+    spans += piece.spans;
+    if (!piece.more) return spans;
+  }
+}
+
 /** Ids of the spans of a trace that hold the text. */
 export async function searchTrace(
   traceId: string,

@@ -8,6 +8,12 @@ export const info = signal<InfoAnswer | null>(null);
 /** The accounts that the reader can choose from. */
 export const accounts = signal<readonly string[]>([]);
 
+/** True when the reader may delete: with the role for it, or where the server asks for no keys. */
+export function mayDelete(): boolean {
+  const about = info.value;
+  return about !== null && (!about.asks_for_keys || (about.key?.roles.includes("admin") ?? false));
+}
+
 /** Asks who is asking. Nothing waits for it: without an answer there is nothing to choose from. */
 export async function identify(): Promise<void> {
   try {

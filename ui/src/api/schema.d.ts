@@ -1,6 +1,23 @@
 // Made from the server's /openapi.json by `npm run api-types`. Do not edit.
 
 export interface paths {
+    "/api/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the accounts that the caller may read, and what each has. */
+        get: operations["list_accounts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/export": {
         parameters: {
             query?: never;
@@ -178,6 +195,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/traces/{trace_id}/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Finds the spans of a trace that hold a text. */
+        get: operations["search_trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/traces/{trace_id}/structure": {
         parameters: {
             query?: never;
@@ -220,6 +254,33 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What an account has. */
+        AccountFigures: {
+            account: string;
+            /** @description The latest start of a span. */
+            newest_start: string;
+            /** @description The earliest start of a span. */
+            oldest_start: string;
+            /**
+             * Format: int64
+             * @description Bytes of payload before compression.
+             */
+            payload_bytes: number;
+            /** Format: int64 */
+            spans: number;
+            /**
+             * Format: int64
+             * @description Bytes on disk, as far as that can be told; null for a key that is bound to an account, as accounts share the disk.
+             */
+            stored_bytes: number | null;
+            /** Format: int64 */
+            traces: number;
+        };
+        /** @description The accounts that a caller may read. */
+        Accounts: {
+            /** @description By name. An account without spans is not among them. */
+            accounts: components["schemas"]["AccountFigures"][];
+        };
         /** @description An agent. */
         Agent: {
             /** @description What the agent does. */
@@ -237,6 +298,21 @@ export interface components {
             evidence: components["schemas"]["Evidence"];
             /** @description Whether the reported input already counted cached tokens. Where it did not, they were added. */
             included: boolean;
+        };
+        /** @description What one client sent since the start. */
+        ClientStats: {
+            last_seen: string;
+            /**
+             * Format: int64
+             * @description Of the spans: those that were refused.
+             */
+            rejected: number;
+            /** Format: int64 */
+            requests: number;
+            /** Format: int64 */
+            spans: number;
+            /** @description The name that it sent as `User-Agent`, at most 200 characters; empty for those that sent none. */
+            user_agent: string;
         };
         /**
          * @description Who defined a name.
@@ -321,6 +397,22 @@ export interface components {
          * @enum {string}
          */
         Evidence: "cache_exceeds_input" | "total" | "convention";
+        /** @description Where a trace holds a text. */
+        Found: {
+            /** @description The spans, by start, then id. */
+            ids: string[];
+            /** @description Whether looking ended early, after 2 s or 10,000 spans. */
+            partial: boolean;
+        };
+        /** @description What came in steps of equal length since the start, at most in the last hour; the last step is still running. */
+        HistoryStats: {
+            /** @description Spans that write requests held, oldest step first. */
+            received: number[];
+            /** @description Of them, those that were refused. */
+            rejected: number[];
+            /** Format: int64 */
+            step_seconds: number;
+        };
         /** @description A refused line. */
         ImportError: {
             /**
@@ -351,8 +443,11 @@ export interface components {
         };
         /** @description What this server is. */
         Info: {
+            /** @description Whether the server asks for API keys. */
+            asks_for_keys: boolean;
             /** @description The store engine. */
             engine: string;
+            key?: components["schemas"]["KeyInfo"] | null;
             limits: components["schemas"]["Limits"];
             /** @description Always `endspan`. */
             name: string;
@@ -379,6 +474,16 @@ export interface components {
              * @description The client left before the answer.
              */
             unacknowledged: number;
+        };
+        /** @description What a key may do. */
+        KeyInfo: {
+            /** @description The account that it is bound to; null for every account. */
+            account: string | null;
+            id: string;
+            /** @description What it is for, in its maker's words. */
+            name: string;
+            /** @description `ingest`, `read`, `metrics`, `admin`. */
+            roles: string[];
         };
         /**
          * @description The tokens and the money of a trace.
@@ -591,19 +696,46 @@ export interface components {
             account: string;
             application_interaction_id: string | null;
             application_variant_id: string | null;
+            /**
+             * Format: int64
+             * @description Of the tokens read, those that came from a cache.
+             */
+            cached_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description What the producer says that the span cost, in units of 10⁻¹² US dollars.
+             */
+            cost_picodollars?: number | null;
             /** @description Null while the span runs. */
             end_time: string | null;
+            /** @description What a failed span says: kind and beginning of the message. */
+            error?: string | null;
             expected?: Record<string, never> | null;
             group_id: string | null;
             id: string;
             /** @description Only with `payloads=true`, as the four below. */
             input?: Record<string, never> | null;
+            /**
+             * Format: int64
+             * @description Tokens read by the model.
+             */
+            input_tokens?: number | null;
             metadata?: Record<string, never> | null;
+            /**
+             * @description The model that was called. Read from the payloads, as the five below; they are left out where payloads were not
+             *     read (a whole trace without `payloads=true`).
+             */
+            model?: string | null;
             name: string;
             obs_span_id: string | null;
             obs_trace_id: string | null;
             otel?: Record<string, never> | null;
             output?: Record<string, never> | null;
+            /**
+             * Format: int64
+             * @description Tokens written by the model.
+             */
+            output_tokens?: number | null;
             parent_id: string | null;
             /**
              * Format: int64
@@ -623,6 +755,11 @@ export interface components {
             account: string;
             /** @description The agent's name, of the span that gives the name. */
             agent: string | null;
+            /**
+             * Format: int64
+             * @description What producers say that it cost, likewise, in units of 10⁻¹² US dollars.
+             */
+            cost_picodollars: number | null;
             /** @description The latest end; null while no span has ended. */
             end_time: string | null;
             /**
@@ -717,6 +854,8 @@ export interface components {
          *     that account's spans, traces and payload before compression; 0 and empty for what belongs to all accounts.
          */
         Stats: {
+            /** @description Who sent spans since the start, the last seen first, at most 100. */
+            clients: components["schemas"]["ClientStats"][];
             /**
              * Format: int64
              * @description Bytes on disk, logs included.
@@ -724,6 +863,8 @@ export interface components {
             disk_bytes: number;
             /** @description The store engine, for example `embedded`. */
             engine: string;
+            /** @description What came in the last hour. */
+            history: components["schemas"]["HistoryStats"];
             /** @description Spans taken in since the start, by protocol. */
             ingest: components["schemas"]["IngestStats"][];
             /**
@@ -759,11 +900,19 @@ export interface components {
         };
         /** @description The columns: all of the same length, ordered by start, then id. */
         StructureColumns: {
+            /** @description Of the tokens read, those that came from a cache. */
+            cached_tokens?: (number | null)[] | null;
+            /** @description What the producer says that the span cost, in units of 10⁻¹² US dollars. */
+            cost_picodollars?: (number | null)[] | null;
             /** @description Microseconds from start to end, negative when the end comes first; null while the span runs. */
             duration: (number | null)[];
+            /** @description Entry of `errors`; -1 for none. */
+            error?: number[] | null;
             id: string[];
             /** @description Tokens read by the model; null where none were reported. Absent when no span reported any, as the next. */
             input_tokens?: (number | null)[] | null;
+            /** @description Entry of `models`; -1 for none. Absent when no span names one, as the next. */
+            model?: number[] | null;
             /** @description Entry of `names`. */
             name: number[];
             /** @description Tokens written by the model. */
@@ -813,8 +962,12 @@ export interface components {
              */
             base_unix_micros: number;
             columns: components["schemas"]["StructureColumns"];
+            /** @description What failed spans say, that `error` points into: kind and beginning of the message. */
+            errors?: string[] | null;
             /** @description Ids of parents that are not among the spans. */
             missing_parents: string[];
+            /** @description The models that `model` points into; absent with that column, as the next. */
+            models?: string[] | null;
             /** @description The names that `name` points into. */
             names: string[];
             /**
@@ -852,6 +1005,8 @@ export interface components {
         TracesPage: {
             /** @description Give it as `after` to get the next page; null at the end. */
             next: string | null;
+            /** @description Whether the page ended because looking for text took long; `next` goes on from there. */
+            partial: boolean;
             traces: components["schemas"]["ReadTrace"][];
         };
         /**
@@ -902,6 +1057,35 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The accounts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accounts"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
     export_spans: {
         parameters: {
             query?: {
@@ -1252,6 +1436,11 @@ export interface operations {
                 min_tokens?: number;
                 /** @description Only traces with at most this many tokens. */
                 max_tokens?: number;
+                /**
+                 * @description Only traces with a span that holds all of these terms, in its name, input, output or metadata; as `search_texts`
+                 *     of the search of spans. Repeated for several terms, up to 10 of at least 2 characters.
+                 */
+                text?: string[];
             };
             header?: {
                 /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
@@ -1427,6 +1616,56 @@ export interface operations {
                 };
             };
             /** @description The id is malformed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadError"];
+                };
+            };
+        };
+    };
+    search_trace: {
+        parameters: {
+            query: {
+                /**
+                 * @description What to look for in name, input, output and metadata, as `search_texts` of the search of spans. Repeated for several
+                 *     terms, up to 10 of at least 2 characters; a span holds all of them.
+                 */
+                text: string[];
+            };
+            header?: {
+                /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */
+                "x-selected-account-id"?: string | null;
+            };
+            path: {
+                /** @description The trace's id, percent-encoded; `%2F` is a slash. */
+                trace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The spans */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Found"];
+                };
+            };
+            /** @description A parameter is malformed */
             422: {
                 headers: {
                     [name: string]: unknown;

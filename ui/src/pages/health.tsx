@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { readAccounts, readStats } from "../api/client";
+import { readStats } from "../api/client";
 import { info } from "../api/identity";
-import type { AccountAnswer, StatsAnswer } from "../api/wire";
+import type { StatsAnswer } from "../api/wire";
 import { useTitle } from "../app";
 import { Moment } from "../components/moment";
 import { Plot } from "../components/plot";
@@ -96,11 +96,16 @@ export default function Health(_props: object) {
     return error === null ? (
       <div class="trace-loading" role="status" aria-label="Reading figures" />
     ) : (
-      <Unreadable reason={error} />
+      <div class="empty" role="alert">
+        <h1>The figures could not be read</h1>
+        <p class="soft">{error}</p>
+      </div>
     );
   }
   const { stats } = latest;
   const about = info.value;
+  // A key of one account gets that account's figures, which are not the server's.
+  if (about?.key?.account) return <OwnFigures account={about.key.account} stats={stats} />;
   const sum = totals(stats);
   const came = rates(latest, stats.history.received);
   const refused = rates(latest, stats.history.rejected);
@@ -224,7 +229,7 @@ export default function Health(_props: object) {
       </section>
       <section class="card" aria-labelledby="health-retention">
         <h2 id="health-retention">Retention</h2>
-        <p class="muted">Nothing is deleted by age or size.</p>
+        <Retention retention={stats.retention} />
         <h2>Limits</h2>
         <Limits limits={about?.limits ?? {}} />
       </section>
@@ -236,37 +241,72 @@ export default function Health(_props: object) {
   );
 }
 
-/** Why there are no figures. A key of one account gets that account's, which are not the server's. */
-function Unreadable(props: { reason: string }) {
-  const [own, setOwn] = useState<AccountAnswer[]>([]);
-  useEffect(() => {
-    readAccounts().then(setOwn, () => {});
-  }, []);
+/** What a key that is bound to an account may know. */
+function OwnFigures(props: { account: string; stats: StatsAnswer }) {
+  const { account, stats } = props;
   return (
     <div class="health">
       <header>
         <h1>Health</h1>
+        <span class="badge ok">answering</span>
+        <span class="muted">
+          Your key is bound to the account {account}: these are its figures. Those of the server need a key
+          for all accounts.
+        </span>
       </header>
-      <p class="notice warn wide" role="status">
-        {props.reason}
-      </p>
-      {own.map((account) => (
-        <section key={account.account} class="card" aria-label={`Account ${account.account}`}>
-          <h2>Account {account.account}</h2>
-          <dl class="rows">
-            <Fact name="Spans">{formatCount(account.spans)}</Fact>
-            <Fact name="Traces">{formatCount(account.traces)}</Fact>
-            <Fact name="Payload as sent">{formatBytes(account.payload_bytes)}</Fact>
-            <Fact name="First start">
-              <Moment at={parseMoment(account.oldest_start)} />
-            </Fact>
-            <Fact name="Last start">
-              <Moment at={parseMoment(account.newest_start)} />
-            </Fact>
-          </dl>
-        </section>
-      ))}
+      <section class="card" aria-labelledby="health-account">
+        <h2 id="health-account">Account {account}</h2>
+        <dl class="rows">
+          <Fact name="Spans">{formatCount(stats.spans)}</Fact>
+          <Fact name="Traces">{formatCount(stats.traces)}</Fact>
+          <Fact name="Payload as sent">{formatBytes(stats.raw_payload_bytes)}</Fact>
+        </dl>
+      </section>
+      <section class="card" aria-labelledby="health-retention">
+        <h2 id="health-retention">Retention</h2>
+        <Retention retention={stats.retention} />
+      </section>
     </div>
+  );
+}
+
+function Retention(props: { retention: StatsAnswer["retention"] }) {
+  const { retention } = props;
+  const deleted = retention.deleted_by_age + retention.deleted_by_size;
+  return (
+    <>
+      {retention.max_age_seconds === null && retention.max_bytes === null ? (
+        <p class="muted">Nothing is deleted by age or size.</p>
+      ) : (
+        <dl class="rows">
+          <Fact name="Kept for">
+            {retention.max_age_seconds === null ? "ever" : formatDuration(retention.max_age_seconds * 1e6)}
+          </Fact>
+          <Fact name="Most of an account">
+            {retention.max_bytes === null ? "no limit" : formatBytes(retention.max_bytes)}
+          </Fact>
+          <Fact name="Last looked at">
+            {retention.running ? (
+              "deleting now"
+            ) : retention.last_run ? (
+              <Moment at={parseMoment(retention.last_run)} relative />
+            ) : (
+              "not yet"
+            )}
+          </Fact>
+        </dl>
+      )}
+      {retention.failed && (
+        <p class="notice warn">The last look at it ended early, as the store failed. It will try again.</p>
+      )}
+      {(deleted > 0 || retention.deleted_by_request > 0) && (
+        <dl class="rows">
+          <Fact name="Deleted by age">{formatCount(retention.deleted_by_age)}</Fact>
+          <Fact name="Deleted by size">{formatCount(retention.deleted_by_size)}</Fact>
+          <Fact name="Deleted on request">{formatCount(retention.deleted_by_request)}</Fact>
+        </dl>
+      )}
+    </>
   );
 }
 

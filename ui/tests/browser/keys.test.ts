@@ -79,8 +79,8 @@ describe("keys", () => {
     await server.write(late.slice(0, 1), { "x-api-key": keys.admin });
     await page.waitForSelector(".trace-line.fresh");
     await page.goto(`${server.base}/health`);
-    await page.waitForSelector("text=count all accounts");
-    await page.waitForSelector(".card:has-text('team-a')");
+    await page.waitForSelector(".card:has-text('Account team-a')");
+    expect(await page.locator(".card:has-text('Clients seen')").count()).toBe(0);
     await expectAccessible(page);
     watch.check();
     await page.context().close();
@@ -103,6 +103,37 @@ describe("keys", () => {
         .inputValue()
         .catch(() => "team-a"),
     ).toBe("team-a");
+    watch.check();
+    await page.context().close();
+  });
+
+  it("of readers delete nothing; those of administrators ask first", async () => {
+    const { page, watch } = await visit();
+    await signIn(page, keys.reader);
+    await page.waitForSelector(".trace-line");
+    await page.goto(`${server.base}/traces/${ours[0]!.trace_id}`);
+    await page.waitForSelector(".totals");
+    await page.click("[aria-label='More about this trace']");
+    await page.waitForSelector("[role=menuitem]:has-text('Download')");
+    expect(await page.locator("[role=menuitem]:has-text('Delete')").count()).toBe(0);
+    await page.keyboard.press("Escape");
+    await page.click("text=Sign out");
+    await page.waitForSelector("dialog[open] input[name=key]");
+    await signIn(page, keys.admin);
+    await page.waitForSelector(".totals");
+    await page.waitForSelector(".account-choice");
+    await page.click("[aria-label='More about this trace']");
+    await page.click("[role=menuitem]:has-text('Delete')");
+    await page.waitForSelector("dialog[open]:has-text('for good')");
+    await expectAccessible(page);
+    await keepPicture(page, "delete");
+    await page.click("dialog[open] .button.danger");
+    await page.waitForURL(`${server.base}/`);
+    await page.waitForSelector(".trace-line");
+    const gone = await fetch(`${server.base}/api/traces/${ours[0]!.trace_id}`, {
+      headers: { "x-api-key": keys.admin },
+    });
+    expect(gone.status).toBe(404);
     watch.check();
     await page.context().close();
   });

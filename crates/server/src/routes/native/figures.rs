@@ -192,7 +192,11 @@ async fn figures(app: &App, caller: &Caller) -> Result<Stats, StoreError> {
         retention: retention(app, caller),
         ingest: Vec::new(),
         clients: Vec::new(),
-        history: HistoryStats { step_seconds: history::STEP_SECONDS, received: Vec::new(), rejected: Vec::new() },
+        history: HistoryStats {
+            step_seconds: history::STEP_SECONDS,
+            received: Vec::new(),
+            rejected: Vec::new(),
+        },
     };
     match caller.account() {
         None => {
