@@ -25,7 +25,10 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   // Functions handed to the page may have been compiled to keep their names by this call.
   await context.addInitScript("globalThis.__name = (value) => value");
-  return context.newPage();
+  const page = await context.newPage();
+  // A loaded machine may take its time: what is waited for comes, or never does.
+  page.setDefaultTimeout(120_000);
+  return page;
 }
 
 /** What a page must never do: fail, break its policy, or speak to another host. */
