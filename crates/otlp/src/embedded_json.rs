@@ -8,6 +8,8 @@
 
 use memchr::memchr2;
 
+use crate::json_blocks::Blocks;
+
 /// How the text was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spacing {
@@ -30,12 +32,14 @@ pub(crate) fn push_compact(out: &mut Vec<u8>, text: &str) -> Option<Spacing> {
     if !matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))) {
         return None;
     }
-    // Neither between tokens nor inside strings: control characters are nowhere acceptable here.
-    if bytes.iter().any(|byte| *byte < b' ') {
+    // Neither between tokens nor inside strings: control characters are nowhere acceptable here. The smallest byte
+    // of all is found faster than the first that is too small.
+    if bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
         return None;
     }
     let start = out.len();
-    let spacing = Compactor { text: bytes, at: 0, out, copied: 0, spacing: None }.document();
+    let blocks = Blocks::new(bytes);
+    let spacing = Compactor { text: bytes, blocks, at: 0, out, copied: 0, spacing: None }.document();
     if spacing.is_none() {
         out.truncate(start);
     }
@@ -82,6 +86,7 @@ fn string_end(text: &[u8], mut at: usize) -> usize {
 /// Validates and copies in one pass. Every method returns `None` where the text is not acceptable.
 struct Compactor<'a> {
     text: &'a [u8],
+    blocks: Blocks<'a>,
     at: usize,
     out: &'a mut Vec<u8>,
     /// Everything before this position is in `out`.
@@ -190,50 +195,27 @@ impl Compactor<'_> {
         self.separator()
     }
 
+    #[inline]
     fn string(&mut self) -> Option<()> {
         if self.peek()? != b'"' {
             return None;
         }
-        self.at += 1;
-        loop {
-            let rest = self.text.get(self.at..)?;
-            self.at += memchr2(b'"', b'\\', rest)?;
-            if self.peek()? == b'"' {
-                self.at += 1;
-                return Some(());
-            }
-            self.escape()?;
-        }
-    }
-
-    fn escape(&mut self) -> Option<()> {
-        match self.text.get(self.at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => {
-                let unit = self.code_unit(self.at)?;
-                self.at += 6;
-                match unit {
-                    0xD800..=0xDBFF => {
-                        if !matches!(self.code_unit(self.at)?, 0xDC00..=0xDFFF) {
-                            return None;
-                        }
-                        self.at += 6;
-                    }
-                    0xDC00..=0xDFFF => return None,
-                    _ => {}
+        // Where the second half of a surrogate pair is due.
+        let mut second_half = None;
+        let end = self.blocks.string_end(self.at + 1, |text, at| match text.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => true,
+            Some(b'u') => match code_unit(text, at) {
+                Some(0xD800..=0xDBFF) => {
+                    second_half = Some(at + 6);
+                    matches!(code_unit(text, at + 6), Some(0xDC00..=0xDFFF))
                 }
-            }
-            _ => return None,
-        }
+                Some(0xDC00..=0xDFFF) => second_half == Some(at),
+                unit => unit.is_some(),
+            },
+            _ => false,
+        })?;
+        self.at = end + 1;
         Some(())
-    }
-
-    fn code_unit(&self, at: usize) -> Option<u16> {
-        let digits = self.text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 
     fn number(&mut self) -> Option<()> {
@@ -280,6 +262,15 @@ impl Compactor<'_> {
         self.at += word.len();
         found.then_some(false)
     }
+}
+
+/// Returns the code unit of a `\uXXXX` escape at `at`.
+fn code_unit(text: &[u8], at: usize) -> Option<u16> {
+    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]
@@ -347,11 +338,17 @@ mod tests {
             "[nul]",
             "[\"\\u12\"]",
             "[\"\\u+123\"]",
+            "[\"\\ud800\\u0041\"]",
+            "[\"\\ud800x\"]",
+            "[\"a\u{1f}\"]",
+            "[\\\"a\"]",
         ] {
             assert_eq!(compact(text), None, "{text}");
         }
         let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
         assert_eq!(compact(&deep), None);
+        let pair = "[\"\\ud83d\\ude00\\\\\\\"\"]";
+        assert_eq!(compact(pair).unwrap().0, pair);
         let fits = format!("{}{}", "[".repeat(128), "]".repeat(128));
         assert_eq!(compact(&fits).unwrap().0, fits);
     }

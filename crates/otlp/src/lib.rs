@@ -11,7 +11,7 @@
 //! This is the only crate that knows OTLP. It does no I/O, and refuses to keep what it can recompute: nothing of the
 //! normal form is ever stored. The mapping is written in `docs/otlp-mapping.md`. Start reading at
 //! [`decode::decode_protobuf`] and [`normal::normalize`].
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod conventions;
 pub mod cost;
@@ -22,6 +22,7 @@ mod foreign;
 mod hex;
 pub mod ids;
 mod json;
+mod json_blocks;
 mod json_text;
 pub mod normal;
 pub mod operation;

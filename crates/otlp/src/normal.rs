@@ -7,9 +7,12 @@
 mod collect;
 mod error;
 mod flat;
+mod json;
 mod message;
 mod messages;
 mod usage;
+
+use collect::Key;
 
 use endspan_model::Span;
 use serde::Serialize;

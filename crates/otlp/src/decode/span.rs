@@ -12,6 +12,12 @@ use crate::value::{KeyValue, Repairs, push_attribute_value};
 use crate::wire::{Reader, WireError};
 use crate::{foreign, hex, text};
 
+/// Texts from this length on get an allocation of their own.
+const LONG_BYTES: usize = 8 * 1024;
+
+/// Room for what stands around a long attribute.
+const ROOM_BYTES: usize = 128;
+
 /// Buffers that every span of a request reuses.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -171,6 +177,10 @@ impl Scratch {
             Side::Output => &mut self.output,
             Side::Metadata => &mut self.metadata,
         };
+        if pair.value.len() >= LONG_BYTES && out.is_empty() {
+            // Most often the one long attribute of this side.
+            out.reserve_exact(key.len() + pair.value.len() + ROOM_BYTES);
+        }
         out.push(if out.is_empty() { b'{' } else { b',' });
         push_string(out, &key);
         out.push(b':');
@@ -229,13 +239,16 @@ impl Scratch {
         out.push(b'}');
     }
 
-    /// Moves the texts into one allocation that the span's payloads share.
+    /// Moves the texts into one allocation that the span's payloads share; long ones are not copied again.
     fn take_payloads(&mut self, span: &mut Span) {
         for side in [&mut self.input, &mut self.output, &mut self.metadata] {
             if !side.is_empty() {
                 side.push(b'}');
             }
         }
+        span.input = take_long(&mut self.input);
+        span.output = take_long(&mut self.output);
+        span.metadata = take_long(&mut self.metadata);
         let parts = [&self.input, &self.output, &self.metadata, &self.otel];
         let mut all = Vec::with_capacity(parts.into_iter().map(Vec::len).sum());
         for part in parts {
@@ -243,16 +256,24 @@ impl Scratch {
         }
         let all = Bytes::from(all);
         let mut at = 0;
-        let mut next = |part: &Vec<u8>| {
+        let mut next = |part: &Vec<u8>, into: &mut Option<Payload>| {
             let from = at;
             at += part.len();
-            (!part.is_empty()).then(|| Payload::from_trusted(all.slice(from..at)))
+            if !part.is_empty() {
+                *into = Some(Payload::from_trusted(all.slice(from..at)));
+            }
         };
-        span.input = next(&self.input);
-        span.output = next(&self.output);
-        span.metadata = next(&self.metadata);
-        span.otel = next(&self.otel);
+        next(&self.input, &mut span.input);
+        next(&self.output, &mut span.output);
+        next(&self.metadata, &mut span.metadata);
+        next(&self.otel, &mut span.otel);
     }
+}
+
+/// Takes a text that is long and fills its buffer, which is then the payload's.
+fn take_long(part: &mut Vec<u8>) -> Option<Payload> {
+    let is_full = part.len() >= LONG_BYTES && part.capacity() - part.len() <= part.len() / 8;
+    is_full.then(|| Payload::from_trusted(Bytes::from(std::mem::take(part))))
 }
 
 impl Found {

@@ -4,9 +4,10 @@ use std::fmt;
 use endspan_model::{Payload, Span, Status};
 use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::json::{Json, Object};
 use super::message::{Message, Part, Role};
 use super::usage::{self, Reported};
 use super::{Agent, Detail, ErrorReport, Normal, ReportedCost, Tool, error, flat, messages};
@@ -22,7 +23,7 @@ struct Slot<'a> {
     raw: &'a RawValue,
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
     /// Returns what stands for the star in the rule's source.
     fn rest(&self) -> &str {
         self.rule
@@ -32,15 +33,15 @@ impl Slot<'_> {
             .unwrap_or_default()
     }
 
-    fn value(&self) -> Value {
-        serde_json::from_str(self.raw.get()).unwrap_or_default()
+    fn value(&self) -> Json<'a> {
+        Json::read(self.raw.get())
     }
 
     /// Returns the text of the value; numbers by their digits. MLflow writes texts as JSON text.
     fn text(&self) -> Option<String> {
         let text = match self.value() {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
+            Json::String(text) => text.into_owned(),
+            Json::Number(number) => number.to_string(),
             _ => return None,
         };
         let quoted = text.len() > 1 && text.starts_with('"') && text.ends_with('"');
@@ -54,15 +55,15 @@ impl Slot<'_> {
 
     fn number(&self) -> Option<f64> {
         match self.value() {
-            Value::Number(number) => number.as_f64(),
-            Value::String(text) => text.parse().ok(),
+            Json::Number(number) => number.as_f64(),
+            Json::String(text) => text.parse().ok(),
             _ => None,
         }
     }
 
-    fn object(&self) -> Option<Map<String, Value>> {
-        match messages::parsed_value(&self.value()) {
-            Value::Object(object) => Some(object),
+    fn object(&self) -> Option<Object<'a>> {
+        match self.value().parsed() {
+            Json::Object(object) => Some(object),
             _ => None,
         }
     }
@@ -70,18 +71,18 @@ impl Slot<'_> {
 
 /// What could be content, until it is known what the span does.
 #[derive(Default)]
-struct Content {
-    system: Option<Value>,
+struct Content<'a> {
+    system: Option<Json<'a>>,
     input_messages: Vec<Message>,
     output_messages: Vec<Message>,
-    input: Option<Value>,
-    output: Option<Value>,
-    output_text: Option<Value>,
-    output_reasoning: Option<Value>,
-    output_tool_calls: Option<Value>,
-    events: Option<Value>,
-    arguments: Option<Value>,
-    result: Option<Value>,
+    input: Option<Json<'a>>,
+    output: Option<Json<'a>>,
+    output_text: Option<Json<'a>>,
+    output_reasoning: Option<Json<'a>>,
+    output_tool_calls: Option<Json<'a>>,
+    events: Option<Json<'a>>,
+    arguments: Option<Json<'a>>,
+    result: Option<Json<'a>>,
 }
 
 pub(super) fn normalize(span: &Span, detail: Detail) -> Normal {
@@ -145,12 +146,12 @@ fn collect<'a>(payload: &'a Payload, slots: &mut Vec<Slot<'a>>) {
 /// A key, borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 #[derive(Default)]
-struct Reading {
+struct Reading<'a> {
     normal: Normal,
-    content: Content,
+    content: Content<'a>,
     reported: Reported,
     tool: Tool,
     agent: Agent,
@@ -166,9 +167,9 @@ fn fill<T>(field: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
     }
 }
 
-impl Reading {
+impl<'a> Reading<'a> {
     /// Takes an attribute, or all attributes of one pattern.
-    fn take(&mut self, slot: &Slot<'_>, group: &[Slot<'_>]) {
+    fn take(&mut self, slot: &Slot<'a>, group: &[Slot<'a>]) {
         let normal = &mut self.normal;
         let reported = &mut self.reported;
         match slot.rule.field {
@@ -178,9 +179,9 @@ impl Reading {
             Field::ResponseModel => fill(&mut normal.response_model, || slot.text()),
             Field::ResponseId => fill(&mut normal.response_id, || slot.text()),
             Field::FinishReason if normal.finish_reasons.is_empty() => {
-                normal.finish_reasons = match messages::parsed_value(&slot.value()) {
-                    Value::Array(list) => {
-                        list.iter().filter_map(Value::as_str).map(messages::finish_reason).collect()
+                normal.finish_reasons = match slot.value().parsed() {
+                    Json::Array(list) => {
+                        list.iter().filter_map(Json::as_str).map(messages::finish_reason).collect()
                     }
                     _ => slot.text().map(|word| messages::finish_reason(&word)).into_iter().collect(),
                 };
@@ -194,7 +195,7 @@ impl Reading {
             Field::UsageObject => {
                 if let Some(object) = slot.object() {
                     reported.fill(&object, slot.rule.convention);
-                    let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+                    let text = |key: &str| object.get(key).and_then(Json::as_str).map(str::to_owned);
                     fill(&mut normal.request_model, || text("model"));
                 }
             }
@@ -203,7 +204,12 @@ impl Reading {
             Field::CostTotal => fill(&mut self.cost.total, || slot.number()),
             Field::CostObject => {
                 let object = slot.object().unwrap_or_default();
-                let number = |keys: [&str; 2]| keys.iter().find_map(|key| object.get(*key)?.as_f64());
+                let number = |keys: [&str; 2]| {
+                    keys.iter().find_map(|key| match object.get(key)? {
+                        Json::Number(number) => number.as_f64(),
+                        _ => None,
+                    })
+                };
                 fill(&mut self.cost.input, || number(["input", "input_cost"]));
                 fill(&mut self.cost.output, || number(["output", "output_cost"]));
                 fill(&mut self.cost.total, || number(["total", "total_cost"]));
@@ -213,16 +219,16 @@ impl Reading {
             Field::ToolType => fill(&mut self.tool.kind, || slot.text()),
             Field::ToolDescription => fill(&mut self.tool.description, || slot.text()),
             Field::Parameter(name) if !normal.parameters.contains_key(name) => {
-                normal.parameters.insert(name.to_owned(), slot.value());
+                normal.parameters.insert(name.to_owned(), slot.value().to_value());
             }
             Field::Parameter(_) => {}
             Field::ParametersObject => {
-                for (key, value) in slot.object().unwrap_or_default() {
-                    if let Some(name) = parameter(&key)
+                for (key, value) in slot.object().unwrap_or_default().iter() {
+                    if let Some(name) = parameter(key)
                         && !normal.parameters.contains_key(name)
                         && !value.is_null()
                     {
-                        normal.parameters.insert(name.to_owned(), value);
+                        normal.parameters.insert(name.to_owned(), value.to_value());
                     }
                 }
             }
@@ -244,7 +250,7 @@ impl Reading {
         }
     }
 
-    fn take_content(&mut self, slot: &Slot<'_>, group: &[Slot<'_>]) {
+    fn take_content(&mut self, slot: &Slot<'a>, group: &[Slot<'a>]) {
         let value = || {
             if slot.rule.source.ends_with('*') {
                 flat::unflatten(group.iter().map(|slot| (slot.rest(), slot.value())))
@@ -261,7 +267,7 @@ impl Reading {
             Field::OutputMessages if content.output_messages.is_empty() => {
                 content.output_messages = messages::read(&value(), &Role::Assistant);
             }
-            Field::MessageEvents => fill(&mut content.events, || Some(messages::parsed_value(&value()))),
+            Field::MessageEvents => fill(&mut content.events, || Some(value().parsed())),
             Field::Input => fill(&mut content.input, || Some(value())),
             Field::Output => fill(&mut content.output, || Some(value())),
             Field::OutputText => fill(&mut content.output_text, || Some(value())),
@@ -270,15 +276,15 @@ impl Reading {
             Field::ToolArguments => fill(&mut content.arguments, || Some(value())),
             Field::ToolResult => fill(&mut content.result, || Some(value())),
             Field::ToolDefinitions if self.normal.tool_definitions.is_empty() => {
-                self.normal.tool_definitions = tool_definitions(&value());
+                self.normal.tool_definitions = tool_definitions(value());
             }
             Field::Query => fill(&mut self.normal.query, || slot.text()),
             Field::Documents if self.normal.documents.is_empty() => {
-                let list = match messages::parsed_value(&value()) {
-                    Value::Array(list) => list,
+                let list = match value().parsed() {
+                    Json::Array(list) => list,
                     other => vec![other],
                 };
-                let unwrapped = list.into_iter().map(|one| one.get("document").cloned().unwrap_or(one));
+                let unwrapped = list.iter().map(|one| one.get("document").unwrap_or(one).to_value());
                 self.normal.documents = unwrapped.collect();
             }
             _ => {}
@@ -286,10 +292,10 @@ impl Reading {
     }
 
     /// Takes what spans of other protocols keep in their payloads.
-    fn take_foreign(&mut self, span: &Span) {
+    fn take_foreign(&mut self, span: &'a Span) {
         for key in ["usage", "usage_metadata", "usageMetadata"] {
             if let Some(usage) = span.output.as_ref().and_then(|output| output.get(key))
-                && let Value::Object(object) = usage.to_value()
+                && let Json::Object(object) = Json::read(usage.as_str())
             {
                 self.reported.fill(&object, Convention::Agentex);
             }
@@ -304,8 +310,8 @@ impl Reading {
             fill(&mut self.tool.name, || Some(span.name.clone()));
         }
         if self.detail == Detail::Full {
-            self.content.input = span.input.as_ref().map(Payload::to_value);
-            self.content.output = span.output.as_ref().map(Payload::to_value);
+            self.content.input = span.input.as_ref().map(|input| Json::read(input.as_str()));
+            self.content.output = span.output.as_ref().map(|output| Json::read(output.as_str()));
         }
     }
 
@@ -320,7 +326,7 @@ impl Reading {
         let form = form.unwrap_or_default();
         let exception = form.events.iter().rev().find(|event| event.name == "exception").map(|event| {
             let attributes = event_attributes(event.attributes);
-            let text = |key: &str| attributes.get(key).and_then(Value::as_str).map(str::to_owned);
+            let text = |key: &str| attributes.get(key).and_then(Json::as_str).map(str::to_owned);
             ErrorReport {
                 kind: text("exception.type"),
                 message: text("exception.message"),
@@ -374,43 +380,46 @@ impl Reading {
         if normal.output_messages.is_empty() {
             normal.output_messages.extend(answer);
         }
-        if let Some(Value::Array(events)) = &content.events {
-            take_events(normal, events.iter().filter_map(Value::as_object).cloned());
+        if let Some(Json::Array(events)) = content.events {
+            let objects = events.into_iter().filter_map(|event| match event {
+                Json::Object(object) => Some(object),
+                _ => None,
+            });
+            take_events(normal, objects);
         }
         take_events(
             normal,
             form.events.iter().filter(|event| event.name.starts_with("gen_ai.")).map(|event| {
                 let mut attributes = event_attributes(event.attributes);
-                attributes.insert("event.name".to_owned(), Value::from(event.name.as_str()));
+                attributes.insert("event.name", Json::String(Cow::Borrowed(event.name.as_str())));
                 attributes
             }),
         );
 
         let is_tool = normal.operation == Some(Operation::ExecuteTool);
         if is_tool {
-            self.tool.arguments =
-                content.arguments.or(content.input).map(|value| messages::parsed_value(&value));
-            let result = content.result.or(content.output).map(|value| messages::parsed_value(&value));
-            self.tool.result = result.map(|value| unwrap_tool_result(value, &mut self.tool.call_id));
+            self.tool.arguments = content.arguments.or(content.input).map(|value| value.parsed().to_value());
+            let result = content.result.or(content.output).map(Json::parsed);
+            self.tool.result = result.map(|value| unwrap_tool_result(&value, &mut self.tool.call_id));
             return;
         }
-        self.tool.arguments = content.arguments.map(|value| messages::parsed_value(&value));
-        self.tool.result = content.result.map(|value| messages::parsed_value(&value));
+        self.tool.arguments = content.arguments.map(|value| value.parsed().to_value());
+        self.tool.result = content.result.map(|value| value.parsed().to_value());
         let is_chat = matches!(normal.operation, Some(Operation::Chat | Operation::TextCompletion));
-        let input = content.input.map(|value| messages::parsed_value(&value));
-        if let Some(Value::Object(request)) = &input
+        let input = content.input.map(Json::parsed);
+        if let Some(Json::Object(request)) = &input
             && is_chat
         {
             take_request(normal, request);
         }
-        let output = content.output.map(|value| messages::parsed_value(&value));
-        if let Some(Value::Object(response)) = &output
+        let output = content.output.map(Json::parsed);
+        if let Some(Json::Object(response)) = &output
             && is_chat
             && normal.finish_reasons.is_empty()
         {
             let reason = ["finish_reason", "finishReason", "stop_reason"]
                 .into_iter()
-                .find_map(|key| response.get(key).and_then(Value::as_str));
+                .find_map(|key| response.get(key).and_then(Json::as_str));
             normal.finish_reasons = reason.map(messages::finish_reason).into_iter().collect();
         }
         for (value, into, plain, speaker) in [
@@ -419,15 +428,15 @@ impl Reading {
         ] {
             let Some(value) = value.filter(|_| into.is_empty()) else { continue };
             let read = match &value {
-                Value::String(_) if is_chat => Some(messages::read(&value, &speaker)),
-                Value::Object(body) if is_chat => messages::read_if_messages(&value, &speaker)
+                Json::String(_) if is_chat => Some(messages::read(&value, &speaker)),
+                Json::Object(body) if is_chat => messages::read_if_messages(&value, &speaker)
                     .or_else(|| messages::read_body(body, &speaker)),
                 _ => messages::read_if_messages(&value, &speaker),
             };
             match read {
                 Some(messages) => *into = messages,
                 None if value.is_null() => {}
-                None => *plain = Some(value),
+                None => *plain = Some(value.to_value()),
             }
         }
         if normal.finish_reasons.is_empty() {
@@ -438,35 +447,39 @@ impl Reading {
 }
 
 /// Takes what a provider's request says beside its messages.
-fn take_request(normal: &mut Normal, request: &Map<String, Value>) {
+fn take_request(normal: &mut Normal, request: &Object<'_>) {
     if normal.tool_definitions.is_empty()
         && let Some(tools) = request.get("tools").or_else(|| request.get("functions"))
     {
-        normal.tool_definitions = tool_definitions(tools);
+        normal.tool_definitions = tool_definitions(tools.clone());
     }
-    for (key, value) in request {
+    for (key, value) in request.iter() {
         if let Some(name) = parameter(key)
             && !value.is_null()
             && !normal.parameters.contains_key(name)
         {
-            normal.parameters.insert(name.to_owned(), value.clone());
+            normal.parameters.insert(name.to_owned(), value.to_value());
         }
     }
 }
 
 /// Returns the one message that a text, reasoning and tool calls make up.
-fn answer(text: Option<Value>, reasoning: Option<Value>, tool_calls: Option<Value>) -> Option<Message> {
+fn answer(
+    text: Option<Json<'_>>,
+    reasoning: Option<Json<'_>>,
+    tool_calls: Option<Json<'_>>,
+) -> Option<Message> {
     let mut parts = Vec::new();
-    let string = |value: Option<Value>| match value {
-        Some(Value::String(content)) if !content.is_empty() => Some(content),
+    let string = |value: Option<Json<'_>>| match value {
+        Some(Json::String(content)) if !content.is_empty() => Some(content.into_owned()),
         _ => None,
     };
     parts.extend(string(reasoning).map(|content| Part::Reasoning { content }));
     parts.extend(string(text).map(|content| Part::Text { content }));
-    if let Some(Value::Array(calls)) = tool_calls.map(|calls| messages::parsed_value(&calls)) {
+    if let Some(Json::Array(calls)) = tool_calls.map(Json::parsed) {
         for mut call in calls {
-            if let Value::Object(object) = &mut call {
-                object.insert("type".to_owned(), Value::from("tool_call"));
+            if let Json::Object(object) = &mut call {
+                object.insert("type", Json::String(Cow::Borrowed("tool_call")));
             }
             parts.extend(messages::part(&call));
         }
@@ -475,25 +488,25 @@ fn answer(text: Option<Value>, reasoning: Option<Value>, tool_calls: Option<Valu
 }
 
 /// Takes messages that were written as events, on the span or as one attribute.
-fn take_events(normal: &mut Normal, events: impl Iterator<Item = Map<String, Value>>) {
+fn take_events<'e>(normal: &mut Normal, events: impl Iterator<Item = Object<'e>>) {
     let (mut input, mut output) = (Vec::new(), Vec::new());
     for mut event in events {
         // Some put the whole body of the event into one attribute.
-        if let Some(Value::Object(body)) = event.get("gen_ai.event.content").map(messages::parsed_value) {
+        if let Some(Json::Object(body)) = event.get("gen_ai.event.content").cloned().map(Json::parsed) {
             event.extend(body);
         }
-        let name = event.get("event.name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = event.get("event.name").and_then(Json::as_str).unwrap_or_default().to_owned();
         let (into, speaker) = match name.as_str() {
             "gen_ai.choice" => (&mut output, Role::Assistant),
             "gen_ai.content.completion" => {
                 output.extend(messages::read(
-                    event.get("gen_ai.completion").unwrap_or_default(),
+                    event.get("gen_ai.completion").unwrap_or(&Json::Null),
                     &Role::Assistant,
                 ));
                 continue;
             }
             "gen_ai.content.prompt" => {
-                input.extend(messages::read(event.get("gen_ai.prompt").unwrap_or_default(), &Role::User));
+                input.extend(messages::read(event.get("gen_ai.prompt").unwrap_or(&Json::Null), &Role::User));
                 continue;
             }
             "gen_ai.client.inference.operation.details" => {
@@ -501,7 +514,7 @@ fn take_events(normal: &mut Normal, events: impl Iterator<Item = Map<String, Val
                     ("gen_ai.input.messages", &mut input, Role::User),
                     ("gen_ai.output.messages", &mut output, Role::Assistant),
                 ] {
-                    into.extend(messages::read(event.get(key).unwrap_or_default(), &speaker));
+                    into.extend(messages::read(event.get(key).unwrap_or(&Json::Null), &speaker));
                 }
                 continue;
             }
@@ -510,7 +523,7 @@ fn take_events(normal: &mut Normal, events: impl Iterator<Item = Map<String, Val
                 None => continue,
             },
         };
-        into.extend(messages::read(&Value::Object(event), &speaker));
+        into.extend(messages::read(&Json::Object(event), &speaker));
     }
     if normal.input_messages.is_empty() {
         normal.input_messages = input;
@@ -520,33 +533,36 @@ fn take_events(normal: &mut Normal, events: impl Iterator<Item = Map<String, Val
     }
 }
 
-fn event_attributes(raw: Option<&RawValue>) -> Map<String, Value> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+fn event_attributes(raw: Option<&RawValue>) -> Object<'_> {
+    match raw.map(|raw| Json::read(raw.get())) {
+        Some(Json::Object(object)) => object,
+        _ => Object::default(),
+    }
 }
 
 /// Frameworks return a tool's result as a message: what the tool said is inside.
-fn unwrap_tool_result(value: Value, call_id: &mut Option<String>) -> Value {
-    let Some(said) = messages::read_if_messages(&value, &Role::Tool) else { return value };
+fn unwrap_tool_result(value: &Json<'_>, call_id: &mut Option<String>) -> Value {
+    let Some(said) = messages::read_if_messages(value, &Role::Tool) else { return value.to_value() };
     match said.into_iter().flat_map(|message| message.parts).next() {
         Some(Part::ToolCallResponse { id, response, .. }) => {
             fill(call_id, || id);
             response
         }
-        _ => value,
+        _ => value.to_value(),
     }
 }
 
-fn tool_definitions(value: &Value) -> Vec<Value> {
-    let list = match messages::parsed_value(value) {
-        Value::Array(list) => list,
-        Value::Null => return Vec::new(),
+fn tool_definitions(value: Json<'_>) -> Vec<Value> {
+    let list = match value.parsed() {
+        Json::Array(list) => list,
+        Json::Null => return Vec::new(),
         one => vec![one],
     };
-    list.iter()
+    list.into_iter()
         .map(|one| {
-            let one = messages::parsed_value(one);
+            let one = one.parsed();
             let inner = one.get("tool").and_then(|tool| tool.get("json_schema"));
-            inner.map(messages::parsed_value).unwrap_or(one)
+            inner.map_or_else(|| one.to_value(), messages::value_of)
         })
         .collect()
 }

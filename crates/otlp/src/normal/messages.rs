@@ -1,17 +1,16 @@
 //! Messages in any shape that the field writes them in.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::json::{Json, Object};
 use super::message::{Message, Part, Role};
-
-type Object = Map<String, Value>;
 
 /// Deepest nesting of wrappers around messages.
 const MAX_WRAPPERS: usize = 8;
 
 /// Returns the messages that a value holds: a list of messages, a request or answer of a provider's API, the
 /// serialized form of a framework, or plain text, which is one message from `speaker`.
-pub(super) fn read(value: &Value, speaker: &Role) -> Vec<Message> {
+pub(super) fn read(value: &Json<'_>, speaker: &Role) -> Vec<Message> {
     let mut out = Vec::new();
     push(&mut out, value, speaker, 0);
     // Roles alone say nothing: what was said may stand elsewhere.
@@ -22,7 +21,7 @@ pub(super) fn read(value: &Value, speaker: &Role) -> Vec<Message> {
 }
 
 /// Returns the messages of a value that may be something else; `None` if it is.
-pub(super) fn read_if_messages(value: &Value, speaker: &Role) -> Option<Vec<Message>> {
+pub(super) fn read_if_messages(value: &Json<'_>, speaker: &Role) -> Option<Vec<Message>> {
     if !looks_like_messages(value, 0) {
         return None;
     }
@@ -32,7 +31,7 @@ pub(super) fn read_if_messages(value: &Value, speaker: &Role) -> Option<Vec<Mess
 
 /// Returns the messages of a request to a model, or of its answer, that frameworks and agents write under names of
 /// their own.
-pub(super) fn read_body(body: &Object, speaker: &Role) -> Option<Vec<Message>> {
+pub(super) fn read_body(body: &Object<'_>, speaker: &Role) -> Option<Vec<Message>> {
     const REQUEST: [&str; 3] = ["input", "prompt", "query"];
     const ANSWER: [&str; 8] =
         ["message", "output", "content", "text", "response", "completion", "answer", "result"];
@@ -40,14 +39,14 @@ pub(super) fn read_body(body: &Object, speaker: &Role) -> Option<Vec<Message>> {
     let keys: &[&str] = if is_request { &REQUEST } else { &ANSWER };
     let mut out = Vec::new();
     for key in if is_request { &["system", "instructions"][..] } else { &[] } {
-        out.extend(body.get(*key).map(|system| read(system, &Role::System)).unwrap_or_default());
+        out.extend(body.get(key).map(|system| read(system, &Role::System)).unwrap_or_default());
     }
     let said = keys.iter().find_map(|key| {
-        let value = body.get(*key)?;
+        let value = body.get(key)?;
         let read = match value {
-            Value::String(_) => read(value, speaker),
+            Json::String(_) => read(value, speaker),
             // Content that is a list of parts is one message; a list of messages is many.
-            Value::Array(list) if holds_parts(value) && !looks_like_messages(value, 0) => {
+            Json::Array(list) if holds_parts(value) && !looks_like_messages(value, 0) => {
                 let parts: Vec<Part> = list.iter().filter_map(part).collect();
                 vec![Message { role: speaker.clone(), name: None, parts, finish_reason: None }]
             }
@@ -57,7 +56,7 @@ pub(super) fn read_body(body: &Object, speaker: &Role) -> Option<Vec<Message>> {
     });
     let said = match said {
         Some(said) => said,
-        None if body.get("tool_calls").is_some_and(Value::is_array) => {
+        None if body.get("tool_calls").is_some_and(Json::is_array) => {
             message(body, speaker).into_iter().collect()
         }
         None => return None,
@@ -66,16 +65,16 @@ pub(super) fn read_body(body: &Object, speaker: &Role) -> Option<Vec<Message>> {
     Some(out)
 }
 
-fn looks_like_messages(value: &Value, depth: usize) -> bool {
+fn looks_like_messages(value: &Json<'_>, depth: usize) -> bool {
     match value {
-        Value::Array(list) => {
+        Json::Array(list) => {
             depth < MAX_WRAPPERS && list.first().is_some_and(|first| looks_like_messages(first, depth + 1))
         }
-        Value::Object(object) => {
+        Json::Object(object) => {
             let has = |key: &str| object.get(key).is_some_and(|inner| inner.is_array() || inner.is_object());
             ["messages", "choices", "contents", "candidates", "generations"].into_iter().any(has)
                 || object.contains_key("role")
-                    && ["content", "parts", "tool_calls"].iter().any(|key| object.contains_key(*key))
+                    && ["content", "parts", "tool_calls"].iter().any(|key| object.contains_key(key))
                 || is_serialized_message(object)
                 || is_prompt(object)
                 || matches!(text(object, "type"), Some("function_call" | "function_call_output"))
@@ -86,40 +85,39 @@ fn looks_like_messages(value: &Value, depth: usize) -> bool {
 }
 
 /// Returns whether this is a prompt as the Vercel AI SDK takes it.
-fn is_prompt(object: &Object) -> bool {
-    object.contains_key("prompt")
-        && object.keys().all(|key| matches!(key.as_str(), "prompt" | "system" | "messages"))
+fn is_prompt(object: &Object<'_>) -> bool {
+    object.contains_key("prompt") && object.keys().all(|key| matches!(key, "prompt" | "system" | "messages"))
 }
 
 /// Returns whether this is a message as LangChain writes it.
-fn is_serialized_message(object: &Object) -> bool {
+fn is_serialized_message(object: &Object<'_>) -> bool {
     object.contains_key("kwargs") && object.contains_key("lc")
         || object.get("data").is_some_and(|data| data.get("content").is_some())
             && matches!(text(object, "type"), Some("human" | "ai" | "system" | "tool" | "function" | "chat"))
 }
 
-fn push(out: &mut Vec<Message>, value: &Value, speaker: &Role, depth: usize) {
+fn push(out: &mut Vec<Message>, value: &Json<'_>, speaker: &Role, depth: usize) {
     if depth > MAX_WRAPPERS {
         return;
     }
     match value {
-        Value::Null => {}
-        Value::String(content) => match parsed(content) {
+        Json::Null => {}
+        Json::String(content) => match Json::read_container(content) {
             Some(inner) => push(out, &inner, speaker, depth + 1),
             None if content.is_empty() => {}
             None => out.push(Message {
                 role: speaker.clone(),
                 name: None,
-                parts: vec![Part::Text { content: content.clone() }],
+                parts: vec![Part::Text { content: content.clone().into_owned() }],
                 finish_reason: None,
             }),
         },
-        Value::Array(list) => {
+        Json::Array(list) => {
             for one in list {
                 push(out, one, speaker, depth + 1);
             }
         }
-        Value::Object(object) => push_object(out, object, speaker, depth),
+        Json::Object(object) => push_object(out, object, speaker, depth),
         other => out.push(Message {
             role: speaker.clone(),
             name: None,
@@ -129,7 +127,7 @@ fn push(out: &mut Vec<Message>, value: &Value, speaker: &Role, depth: usize) {
     }
 }
 
-fn push_object(out: &mut Vec<Message>, object: &Object, speaker: &Role, depth: usize) {
+fn push_object(out: &mut Vec<Message>, object: &Object<'_>, speaker: &Role, depth: usize) {
     // Wrappers first: a request or an answer as a whole.
     for key in ["messages", "contents", "choices", "candidates", "generations"] {
         let is_message = object.contains_key("role");
@@ -160,9 +158,9 @@ fn push_object(out: &mut Vec<Message>, object: &Object, speaker: &Role, depth: u
         return;
     }
     if is_serialized_message(object) {
-        let inner = object.get("kwargs").or_else(|| object.get("data")).and_then(Value::as_object);
+        let inner = object.get("kwargs").or_else(|| object.get("data")).and_then(Json::as_object);
         let class =
-            object.get("id").and_then(Value::as_array).and_then(|path| path.last()).and_then(Value::as_str);
+            object.get("id").and_then(Json::as_array).and_then(|path| path.last()).and_then(Json::as_str);
         let word = inner.and_then(|inner| text(inner, "type")).or_else(|| text(object, "type")).or(class);
         if let Some(inner) = inner {
             let role = word.map_or_else(|| speaker.clone(), Role::from_word);
@@ -172,7 +170,7 @@ fn push_object(out: &mut Vec<Message>, object: &Object, speaker: &Role, depth: u
     }
     // An element of choices, candidates, generations or a flattened list holds its message inside.
     for key in ["message", "content"] {
-        let inner = object.get(key).and_then(Value::as_object);
+        let inner = object.get(key).and_then(Json::as_object);
         if let Some(inner) = inner.filter(|inner| key == "message" || inner.contains_key("parts")) {
             let before = out.len();
             push_object(out, inner, speaker, depth + 1);
@@ -183,7 +181,7 @@ fn push_object(out: &mut Vec<Message>, object: &Object, speaker: &Role, depth: u
                     object
                         .get("generation_info")
                         .and_then(|info| info.get("finish_reason"))
-                        .and_then(Value::as_str)
+                        .and_then(Json::as_str)
                 });
             if let Some((first, reason)) = out.get_mut(before).zip(reason) {
                 first.finish_reason.get_or_insert_with(|| finish_reason(reason));
@@ -195,7 +193,7 @@ fn push_object(out: &mut Vec<Message>, object: &Object, speaker: &Role, depth: u
 }
 
 /// Reads one message object.
-fn message(object: &Object, speaker: &Role) -> Option<Message> {
+fn message(object: &Object<'_>, speaker: &Role) -> Option<Message> {
     let kind = text(object, "type").unwrap_or_default();
     let role = match (text(object, "role"), kind) {
         (Some(word), _) => Role::from_word(word),
@@ -208,12 +206,12 @@ fn message(object: &Object, speaker: &Role) -> Option<Message> {
     match kind {
         // Items of OpenAI's responses API are messages of one part.
         "function_call" | "function_call_output" | "reasoning" => {
-            parts.extend(part(&Value::Object(object.clone())))
+            parts.extend(part(&Json::Object(object.clone())))
         }
         _ => push_parts(&mut parts, object, &role),
     }
-    if parts.is_empty() && !["role", "content", "parts"].iter().any(|key| object.contains_key(*key)) {
-        parts.push(Part::Other(Value::Object(object.clone())));
+    if parts.is_empty() && !["role", "content", "parts"].iter().any(|key| object.contains_key(key)) {
+        parts.push(Part::Other(Json::Object(object.clone()).to_value()));
     }
     let reason =
         ["finish_reason", "finishReason", "stop_reason"].into_iter().find_map(|key| text(object, key));
@@ -225,7 +223,7 @@ fn message(object: &Object, speaker: &Role) -> Option<Message> {
     })
 }
 
-fn push_parts(parts: &mut Vec<Part>, object: &Object, role: &Role) {
+fn push_parts(parts: &mut Vec<Part>, object: &Object<'_>, role: &Role) {
     for key in ["reasoning_content", "reasoning", "thinking"] {
         if let Some(content) = text(object, key).filter(|content| !content.is_empty()) {
             parts.push(Part::Reasoning { content: content.to_owned() });
@@ -235,7 +233,7 @@ fn push_parts(parts: &mut Vec<Part>, object: &Object, role: &Role) {
         ["parts", "contents"].into_iter().find_map(|key| object.get(key).filter(|list| list.is_array()));
     let content = list.or_else(|| object.get("content"));
     match (role, content) {
-        (_, None | Some(Value::Null)) => {
+        (_, None | Some(Json::Null)) => {
             if let Some(content) = text(object, "text").filter(|content| !content.is_empty()) {
                 parts.push(Part::Text { content: content.to_owned() });
             }
@@ -245,33 +243,33 @@ fn push_parts(parts: &mut Vec<Part>, object: &Object, role: &Role) {
             parts.push(Part::ToolCallResponse {
                 id: id.map(str::to_owned),
                 name: text(object, "name").filter(|name| !name.is_empty()).map(str::to_owned),
-                response: text_of_parts(response).unwrap_or_else(|| parsed_value(response)),
+                response: text_of_parts(response).unwrap_or_else(|| value_of(response)),
                 is_error: says_failed(object),
             });
         }
-        (_, Some(Value::String(content))) => match parsed(content).filter(holds_parts) {
+        (_, Some(Json::String(content))) => match Json::read_container(content).filter(holds_parts) {
             // Content with several parts, written as JSON text.
-            Some(Value::Array(list)) => parts.extend(list.iter().filter_map(part)),
+            Some(Json::Array(list)) => parts.extend(list.iter().filter_map(part)),
             _ if content.is_empty() => {}
-            _ => parts.push(Part::Text { content: content.clone() }),
+            _ => parts.push(Part::Text { content: content.clone().into_owned() }),
         },
-        (_, Some(Value::Array(list))) => parts.extend(list.iter().filter_map(part)),
+        (_, Some(Json::Array(list))) => parts.extend(list.iter().filter_map(part)),
         (_, Some(one)) => parts.extend(part(one)),
     }
     let calls =
-        ["tool_calls", "toolCalls"].into_iter().find_map(|key| object.get(key)).and_then(Value::as_array);
+        ["tool_calls", "toolCalls"].into_iter().find_map(|key| object.get(key)).and_then(Json::as_array);
     let legacy = object.get("function_call").filter(|call| call.is_object());
     for call in calls.into_iter().flatten().chain(legacy) {
         push_tool_call(parts, call);
     }
     if let Some(name) = text(object, "function_call_name") {
-        let arguments = object.get("function_call_arguments_json").map(parsed_value);
+        let arguments = object.get("function_call_arguments_json").map(value_of);
         parts.push(Part::ToolCall { id: None, name: name.to_owned(), arguments });
     }
 }
 
 /// Appends a tool call unless a part already says it.
-fn push_tool_call(parts: &mut Vec<Part>, call: &Value) {
+fn push_tool_call(parts: &mut Vec<Part>, call: &Json<'_>) {
     let Some(call) = tool_call(call) else { return };
     let Part::ToolCall { id: new, .. } = &call else { return };
     let known =
@@ -281,10 +279,10 @@ fn push_tool_call(parts: &mut Vec<Part>, call: &Value) {
     }
 }
 
-fn tool_call(value: &Value) -> Option<Part> {
+fn tool_call(value: &Json<'_>) -> Option<Part> {
     let object = value.as_object()?;
-    let object = object.get("tool_call").and_then(Value::as_object).unwrap_or(object);
-    let function = object.get("function").or_else(|| object.get("functionCall")).and_then(Value::as_object);
+    let object = object.get("tool_call").and_then(Json::as_object).unwrap_or(object);
+    let function = object.get("function").or_else(|| object.get("functionCall")).and_then(Json::as_object);
     let function = function.unwrap_or(object);
     let name = ["name", "toolName", "tool_name"]
         .into_iter()
@@ -296,17 +294,17 @@ fn tool_call(value: &Value) -> Option<Part> {
     Some(Part::ToolCall {
         id: id.map(str::to_owned),
         name: name.to_owned(),
-        arguments: arguments.map(parsed_value).filter(|value| !value.is_null()),
+        arguments: arguments.map(value_of).filter(|value| !value.is_null()),
     })
 }
 
 /// Reads one part of a message.
-pub(super) fn part(value: &Value) -> Option<Part> {
+pub(super) fn part(value: &Json<'_>) -> Option<Part> {
     let object = match value {
-        Value::String(content) => return Some(Part::Text { content: content.clone() }),
-        Value::Object(object) => object,
-        Value::Null => return None,
-        other => return Some(Part::Other(other.clone())),
+        Json::String(content) => return Some(Part::Text { content: content.clone().into_owned() }),
+        Json::Object(object) => object,
+        Json::Null => return None,
+        other => return Some(Part::Other(other.to_value())),
     };
     if let Some(call) = object.get("tool_call").filter(|call| call.is_object()) {
         return tool_call(call);
@@ -315,7 +313,7 @@ pub(super) fn part(value: &Value) -> Option<Part> {
         return part(inner);
     }
     let first_text = |keys: &[&str]| keys.iter().find_map(|key| text(object, key)).map(str::to_owned);
-    let other = || Part::Other(value.clone());
+    let other = || Part::Other(value.to_value());
     Some(match text(object, "type").unwrap_or_default() {
         "text" | "input_text" | "output_text" | "refusal" | "summary_text" => {
             match first_text(&["content", "text", "value", "refusal"]) {
@@ -326,7 +324,7 @@ pub(super) fn part(value: &Value) -> Option<Part> {
         // Encrypted by the provider: that something was thought is all there is to show.
         "redacted_thinking" => Part::Reasoning { content: String::new() },
         "reasoning" | "thinking" | "reasoning_text" => {
-            let summary = object.get("summary").or_else(|| object.get("content")).and_then(Value::as_array);
+            let summary = object.get("summary").or_else(|| object.get("content")).and_then(Json::as_array);
             let summary = summary.map(|list| {
                 let texts: Vec<&str> = list.iter().filter_map(|one| one.get("text")?.as_str()).collect();
                 texts.join("\n")
@@ -360,7 +358,7 @@ pub(super) fn part(value: &Value) -> Option<Part> {
                 media(object).unwrap_or_else(other)
             }
             _ => match (first_text(&["text", "content"]), object.get("thought")) {
-                (Some(content), Some(Value::Bool(true))) => Part::Reasoning { content },
+                (Some(content), Some(Json::Bool(true))) => Part::Reasoning { content },
                 (Some(content), _) => Part::Text { content },
                 (None, _) => other(),
             },
@@ -369,7 +367,7 @@ pub(super) fn part(value: &Value) -> Option<Part> {
     })
 }
 
-fn tool_response(object: &Object) -> Part {
+fn tool_response(object: &Object<'_>) -> Part {
     let id = ["tool_use_id", "toolCallId", "tool_call_id", "call_id", "id"]
         .into_iter()
         .find_map(|key| text(object, key));
@@ -378,8 +376,8 @@ fn tool_response(object: &Object) -> Part {
         // The Vercel AI SDK says of what type the output is.
         let typed = value.as_object().filter(|object| object.len() == 2 && object.contains_key("type"));
         match typed.and_then(|object| object.get("value")) {
-            Some(inner) => inner.clone(),
-            None => text_of_parts(value).unwrap_or_else(|| parsed_value(value)),
+            Some(inner) => inner.to_value(),
+            None => text_of_parts(value).unwrap_or_else(|| value_of(value)),
         }
     });
     let name = ["name", "toolName", "tool_name"].into_iter().find_map(|key| text(object, key));
@@ -392,8 +390,8 @@ fn tool_response(object: &Object) -> Part {
 }
 
 /// Returns whether a tool's answer says that the tool failed.
-fn says_failed(object: &Object) -> bool {
-    ["is_error", "isError"].iter().any(|key| object.get(*key) == Some(&Value::Bool(true)))
+fn says_failed(object: &Object<'_>) -> bool {
+    ["is_error", "isError"].iter().any(|key| object.get(key) == Some(&Json::Bool(true)))
         || text(object, "status") == Some("error")
 }
 
@@ -404,22 +402,22 @@ enum Source {
     File(String),
 }
 
-fn media(object: &Object) -> Option<Part> {
+fn media(object: &Object<'_>) -> Option<Part> {
     let kind = text(object, "type").unwrap_or("file");
     let nested =
         ["source", "image_url", "image", "input_audio", "file", "inlineData", "inline_data", "audio"]
             .into_iter()
             .find_map(|key| object.get(key));
-    let mut inner = nested.and_then(Value::as_object).unwrap_or(object);
+    let mut inner = nested.and_then(Json::as_object).unwrap_or(object);
     // OpenInference has the image inside the image.
-    if let Some(deeper) = inner.get("image").and_then(Value::as_object) {
+    if let Some(deeper) = inner.get("image").and_then(Json::as_object) {
         inner = deeper;
     }
     let find = |keys: &[&str]| {
         keys.iter().find_map(|key| text(inner, key).or_else(|| text(object, key))).map(str::to_owned)
     };
     let mut mime_type = find(&["mime_type", "media_type", "mediaType", "mimeType"]);
-    let link = find(&["url", "uri"]).or_else(|| nested.and_then(Value::as_str).map(str::to_owned));
+    let link = find(&["url", "uri"]).or_else(|| nested.and_then(Json::as_str).map(str::to_owned));
     let source = match (link, find(&["file_id", "fileId"]), find(&["data", "content", "file_data"])) {
         (Some(link), _, _) => match link.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
             Some((declared, content)) => {
@@ -469,35 +467,26 @@ pub(super) fn finish_reason(word: &str) -> String {
 }
 
 fn text<'o>(object: &'o Object, key: &str) -> Option<&'o str> {
-    object.get(key).and_then(Value::as_str)
+    object.get(key).and_then(Json::as_str)
 }
 
-/// Returns the array or object that a text is.
-fn parsed(content: &str) -> Option<Value> {
-    let trimmed = content.trim();
-    if !trimmed.starts_with(['{', '[']) {
-        return None;
-    }
-    serde_json::from_str(trimmed).ok()
-}
-
-/// Returns a value, or the array or object that its text is.
-pub(super) fn parsed_value(value: &Value) -> Value {
+/// Returns a value in the form that others take, or the array or object that its text is.
+pub(super) fn value_of(value: &Json<'_>) -> Value {
     match value {
-        Value::String(content) => parsed(content).unwrap_or_else(|| value.clone()),
-        other => other.clone(),
+        Json::String(text) => Json::read_container(text).as_ref().unwrap_or(value).to_value(),
+        other => other.to_value(),
     }
 }
 
-fn holds_parts(value: &Value) -> bool {
-    let typed = |one: &Value| one.get("type").is_some_and(Value::is_string);
+fn holds_parts(value: &Json<'_>) -> bool {
+    let typed = |one: &Json<'_>| one.get("type").is_some_and(Json::is_string);
     value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(typed))
 }
 
-fn holds_tool_results(value: &Value) -> bool {
-    let result = |one: &Value| {
+fn holds_tool_results(value: &Json<'_>) -> bool {
+    let result = |one: &Json<'_>| {
         matches!(
-            one.get("type").and_then(Value::as_str),
+            one.get("type").and_then(Json::as_str),
             Some("tool-result" | "tool_result" | "tool_call_response")
         )
     };
@@ -505,9 +494,11 @@ fn holds_tool_results(value: &Value) -> bool {
 }
 
 /// Returns the one text of a list of text parts.
-fn text_of_parts(value: &Value) -> Option<Value> {
+fn text_of_parts(value: &Json<'_>) -> Option<Value> {
     match value.as_array()?.as_slice() {
-        [one] if one.get("type").and_then(Value::as_str) == Some("text") => one.get("text").cloned(),
+        [one] if one.get("type").and_then(Json::as_str) == Some("text") => {
+            one.get("text").map(Json::to_value)
+        }
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 use serde::Serialize;
-use serde_json::{Map, Value};
 
+use super::json::{Json, Object};
 use crate::conventions::Convention;
 
 /// Tokens of a model call, counted one way whatever way they were reported.
@@ -113,11 +113,11 @@ pub(super) struct Reported {
 
 impl Reported {
     /// Takes what is still missing from an object of counts, as providers and frameworks write them.
-    pub(super) fn fill(&mut self, object: &Map<String, Value>, source: Convention) {
-        let count = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key).and_then(count));
+    pub(super) fn fill(&mut self, object: &Object<'_>, source: Convention) {
+        let count = |keys: &[&str]| keys.iter().find_map(|key| object.get(key).and_then(count));
         let detail = |outer: &[&str], inner: &[&str]| {
-            let details = outer.iter().find_map(|key| object.get(*key).and_then(Value::as_object))?;
-            inner.iter().find_map(|key| details.get(*key).and_then(self::count))
+            let details = outer.iter().find_map(|key| object.get(key).and_then(Json::as_object))?;
+            inner.iter().find_map(|key| details.get(key).and_then(self::count))
         };
         if self.input.is_none() {
             self.input = count(&[
@@ -232,13 +232,13 @@ impl Reported {
 }
 
 /// Returns a count: a whole number that is not negative, also where it is written as text or as a double.
-pub(super) fn count(value: &Value) -> Option<u64> {
+pub(super) fn count(value: &Json<'_>) -> Option<u64> {
     match value {
-        Value::Number(number) => number.as_u64().or_else(|| {
+        Json::Number(number) => number.as_u64().or_else(|| {
             let double = number.as_f64()?;
             (double >= 0.0 && double.fract() == 0.0 && double < 1e15).then_some(double as u64)
         }),
-        Value::String(text) => text.parse().ok(),
+        Json::String(text) => text.parse().ok(),
         _ => None,
     }
 }
