@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod conventions;
+#[cfg(feature = "prices")]
 pub mod cost;
 pub mod decode;
 mod embedded_json;

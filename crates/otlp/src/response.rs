@@ -1,8 +1,10 @@
 //! The answers of the OTLP trace service, in the encoding of the request.
 
+use serde_json::Value;
+
 use crate::decode::RejectedSpan;
 use crate::json_text::{push_integer, push_string};
-use crate::wire::WriteFields;
+use crate::wire::{Reader, WireError, WriteFields};
 
 /// How a request is encoded; its answer is encoded the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,51 @@ impl PartialSuccess {
         result
     }
 
+    /// Reads the body of an answer, in whichever encoding it is; `None` if it is none.
+    pub fn decode(body: &[u8]) -> Option<Self> {
+        // No protobuf message begins with a brace.
+        match body.first() {
+            Some(b'{') => Self::decode_json(body),
+            _ => Self::decode_protobuf(body).ok(),
+        }
+    }
+
+    fn decode_protobuf(body: &[u8]) -> Result<Self, WireError> {
+        let mut read = Self::default();
+        let mut reader = Reader::new(body);
+        while let Some(field) = reader.next()? {
+            if field.number != 1 {
+                continue;
+            }
+            let mut partial = Reader::new(field.bytes()?);
+            while let Some(field) = partial.next()? {
+                match field.number {
+                    1 => read.rejected_spans = u64::try_from(field.varint()? as i64).unwrap_or(0),
+                    2 => read.error_message = String::from_utf8_lossy(field.bytes()?).into_owned(),
+                    _ => {}
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    fn decode_json(body: &[u8]) -> Option<Self> {
+        let answer: Value = serde_json::from_slice(body).ok()?;
+        let member = |value: &Value, camel: &str, snake: &str| {
+            value.get(camel).or_else(|| value.get(snake)).cloned().unwrap_or_default()
+        };
+        let partial = member(&answer, "partialSuccess", "partial_success");
+        let rejected = match member(&partial, "rejectedSpans", "rejected_spans") {
+            Value::String(text) => text.parse().ok(),
+            number => number.as_u64(),
+        };
+        let message = member(&partial, "errorMessage", "error_message");
+        Some(Self {
+            rejected_spans: rejected.unwrap_or(0),
+            error_message: message.as_str().unwrap_or_default().to_owned(),
+        })
+    }
+
     /// Returns the body of the answer. When everything was stored it says nothing, as OTLP asks for.
     pub fn encode(&self, encoding: Encoding) -> Vec<u8> {
         let mut out = Vec::new();
@@ -111,4 +158,24 @@ pub fn encode_status(code: i32, message: &str, encoding: Encoding) -> Vec<u8> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_read_back_in_either_encoding() {
+        let silent = PartialSuccess::default();
+        let partial = PartialSuccess { rejected_spans: 3, error_message: "span 1: \"bad\"".to_owned() };
+        for answer in [silent, partial] {
+            for encoding in [Encoding::Protobuf, Encoding::Json] {
+                assert_eq!(PartialSuccess::decode(&answer.encode(encoding)), Some(answer.clone()));
+            }
+        }
+        let others = br#"{"partial_success":{"rejected_spans":2}}"#;
+        assert_eq!(PartialSuccess::decode(others).unwrap().rejected_spans, 2);
+        assert_eq!(PartialSuccess::decode(b"<html>"), None);
+        assert_eq!(PartialSuccess::decode(b"{not json"), None);
+    }
 }

@@ -9,9 +9,13 @@ use crate::lane::{LaneConfig, Outcome, Phase, StartMode};
 
 pub mod agentex;
 mod http_client;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod sgp;
 
 pub use agentex::AgentexExporter;
+#[cfg(feature = "otlp")]
+pub use otlp::OtlpExporter;
 pub use sgp::SgpExporter;
 
 /// Spans that go out together: all starts or all ends, oldest first.

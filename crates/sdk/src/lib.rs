@@ -63,6 +63,8 @@ mod worker;
 pub use account::{Account, DestinationStats, Drops, Report, Stats};
 pub use endspan_model as model;
 pub use endspan_model::{DropReason, Payload, SpanType, Status, Timestamp};
+#[cfg(feature = "otlp")]
+pub use exporter::OtlpExporter;
 pub use exporter::{AgentexExporter, SgpExporter};
 pub use moment::Moment;
 pub use payload::{PayloadSource, UNENCODABLE};

@@ -87,6 +87,30 @@ variables! {
     SGP_CLIENT_BASE_URL: Kind::Text, "https://api.egp.scale.com";
     /// Further headers for SGP, one `Name: value` in a line.
     SGP_CLIENT_CUSTOM_HEADERS: Kind::Secret, "none";
+    /// Address of an OTLP collector for all signals; the OTLP exporter adds `/v1/traces`.
+    OTEL_EXPORTER_OTLP_ENDPOINT: Kind::Text, "http://localhost:4318";
+    /// Address for traces, taken as it is, in place of OTEL_EXPORTER_OTLP_ENDPOINT.
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Kind::Text, "none";
+    /// Headers for the collector, `name=value` with commas between them, percent-encoded.
+    OTEL_EXPORTER_OTLP_HEADERS: Kind::Secret, "none";
+    /// The same for traces, in place of OTEL_EXPORTER_OTLP_HEADERS.
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS: Kind::Secret, "none";
+    /// Milliseconds that a request of the OTLP exporter may take.
+    OTEL_EXPORTER_OTLP_TIMEOUT: Kind::Integer { floor: 1 }, "ENDSPAN_EXPORT_TIMEOUT_MS";
+    /// The same for traces, in place of OTEL_EXPORTER_OTLP_TIMEOUT.
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: Kind::Integer { floor: 1 }, "none";
+    /// `gzip` or `none`: how the OTLP exporter compresses.
+    OTEL_EXPORTER_OTLP_COMPRESSION: Kind::Text, "gzip";
+    /// The same for traces, in place of OTEL_EXPORTER_OTLP_COMPRESSION.
+    OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: Kind::Text, "none given";
+    /// `http/protobuf` or `http/json`: what the OTLP exporter sends. `grpc` switches it off.
+    OTEL_EXPORTER_OTLP_PROTOCOL: Kind::Text, "http/protobuf";
+    /// The same for traces, in place of OTEL_EXPORTER_OTLP_PROTOCOL.
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: Kind::Text, "none given";
+    /// The resource's `service.name` in what the OTLP exporter sends.
+    OTEL_SERVICE_NAME: Kind::Text, "none";
+    /// Further attributes of the resource, `key=value` with commas between them, percent-encoded.
+    OTEL_RESOURCE_ATTRIBUTES: Kind::Text, "none";
     /// Which observability context is written into spans: `dd_only`, `dual` or `lgtm` (the latter two read OpenTelemetry, with the feature `otel`).
     SGP_OBS_MODE: Kind::Text, "dd_only";
     /// Switches off tracers made by the older profile.

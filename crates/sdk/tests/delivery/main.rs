@@ -11,6 +11,8 @@ mod faults;
 mod first_floor;
 mod fork;
 mod isolation;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod settings;
 mod sgp;
 mod shutdown;
