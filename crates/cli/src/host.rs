@@ -29,6 +29,7 @@ impl Host {
         data: &Path,
         mut keys: Keys,
     ) -> Result<Self, CliError> {
+        raise_file_limit();
         keys.load()?;
         refuse_strangers(arguments, &keys)?;
         let certificate = Certificate::load(arguments)?;
@@ -97,6 +98,20 @@ fn read_prices(file: &Path) -> Result<PriceTable, CliError> {
         CliError::new(Exit::Usage, format!("cannot use the prices in {}: {error}", file.display()))
             .with_hint("without --prices the built-in list is used")
     })
+}
+
+/// Lets this process have as many open files, and so connections, as the system allows it. Systems start programs with
+/// few, for the sake of programs that are very old.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current != maximum {
+            // Without it the server works, with fewer connections.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        }
+    }
 }
 
 fn cannot_open(error: &OpenError) -> CliError {

@@ -41,7 +41,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Members that nothing may build on: tools, benchmarks and bindings stand outside and may use everything.
 /// Tests may use them (development dependencies are not looked at).
-const OUTSIDE: &[&str] = &["endspan-testkit", "endspan-bench", "endspan-python", "endspan-xtask"];
+const OUTSIDE: &[&str] =
+    &["endspan-testkit", "endspan-fuzz", "endspan-bench", "endspan-python", "endspan-xtask"];
 
 /// Returns each member of the workspace with the members that it is built from.
 fn members() -> BTreeMap<String, BTreeSet<String>> {

@@ -28,6 +28,8 @@ pub struct SpanPatch {
     pub metadata: Option<Payload>,
     /// Merges into the metadata at the top level: new keys are added, same keys replaced, nothing removed.
     pub merge_metadata: Option<Payload>,
+    /// Refuses an end before the start that the span has then (`sgp-api` 4.4).
+    pub ordered: bool,
 }
 
 /// Why a patch does not fit the span that it meets.
@@ -52,8 +54,13 @@ impl SpanPatch {
     /// Applies the patch. On an error the span is unchanged.
     ///
     /// # Errors
-    /// [`PatchError::CannotMergeMetadata`] when stored and given metadata cannot merge.
+    /// [`PatchError::CannotMergeMetadata`] when stored and given metadata cannot merge, and
+    /// [`PatchError::EndBeforeStart`] when the patch asks for order and the span would have none.
     pub fn apply(&self, span: &mut Span) -> Result<(), PatchError> {
+        let start = self.start_time.unwrap_or(span.start_time);
+        if self.ordered && self.end_time.is_some_and(|end| end < start) {
+            return Err(PatchError::EndBeforeStart);
+        }
         let merged = match &self.merge_metadata {
             Some(given) => merge_top_level(span.metadata.as_ref(), given)?,
             None => None,
@@ -132,6 +139,21 @@ mod tests {
             ..SpanPatch::default()
         };
         patch.apply(&mut span).map(|()| span.metadata.map(|payload| payload.to_string()))
+    }
+
+    #[test]
+    fn sgp_row_30_an_ordered_patch_ends_no_span_before_its_start() {
+        let at = |micros| Timestamp::from_unix_micros(micros).unwrap();
+        let mut span = Span::new("t", "s", "n", at(10));
+        let mut patch =
+            SpanPatch { end_time: Some(at(9)), name: Some("m".to_owned()), ..SpanPatch::default() };
+        patch.ordered = true;
+        assert_eq!(patch.apply(&mut span), Err(PatchError::EndBeforeStart));
+        assert_eq!(span, Span::new("t", "s", "n", at(10)), "an error changes nothing");
+        patch.start_time = Some(at(8));
+        assert_eq!(patch.apply(&mut span), Ok(()));
+        patch = SpanPatch { end_time: Some(at(1)), ..SpanPatch::default() };
+        assert_eq!(patch.apply(&mut span), Ok(()), "other APIs do not mind");
     }
 
     #[test]

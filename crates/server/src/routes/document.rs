@@ -34,7 +34,8 @@ pub(super) fn head() -> utoipa::openapi::OpenApi {
     Head::openapi()
 }
 
-/// Gives the second mount of the SGP API operation ids of its own.
+/// Gives the second mount of the SGP API operation ids of its own, and every operation that needs a key the answers to
+/// requests without one.
 pub(super) fn finish(mut openapi: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for (path, item) in &mut openapi.paths.paths {
         if path.starts_with(SGP_LOCAL_PREFIX) {
@@ -45,11 +46,27 @@ pub(super) fn finish(mut openapi: utoipa::openapi::OpenApi) -> utoipa::openapi::
             }
         }
     }
+    for (path, item) in &mut openapi.paths.paths {
+        if path.starts_with("/health") || path == "/readyz" {
+            continue;
+        }
+        for operation in operations(item) {
+            for (status, text) in [
+                ("401", "There are keys, and the request has none, or one that is unknown or has expired"),
+                ("403", "The key lacks the role, or is bound to another account"),
+            ] {
+                let response = utoipa::openapi::Response::new(text);
+                operation.responses.responses.entry(status.to_owned()).or_insert(response.into());
+            }
+        }
+    }
     openapi
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch].into_iter().filter_map(Option::as_mut)
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+        .into_iter()
+        .filter_map(Option::as_mut)
 }
 
 /// Returns the route of the document.

@@ -128,7 +128,7 @@ fn span_patch() -> impl Strategy<Value = SpanPatch> {
     let texts = (rare(id()), rare(id()), text(), rare(id()));
     let times = (option::weighted(0.2, timestamp()), option::weighted(0.2, timestamp()), status());
     let payloads = (some_payload(), some_payload(), some_payload(), some_payload());
-    (texts, times, payloads).prop_map(|(texts, times, payloads)| SpanPatch {
+    (texts, times, payloads, any::<bool>()).prop_map(|(texts, times, payloads, ordered)| SpanPatch {
         trace_id: texts.0.map(Into::into),
         parent_id: texts.1.map(Into::into),
         task_id: texts.2,
@@ -140,6 +140,7 @@ fn span_patch() -> impl Strategy<Value = SpanPatch> {
         output: payloads.1,
         metadata: payloads.2,
         merge_metadata: payloads.3,
+        ordered,
     })
 }
 

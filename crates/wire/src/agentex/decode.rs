@@ -59,6 +59,7 @@ pub fn decode_patch(body: &Bytes) -> Result<SpanPatch, DecodeError> {
         output: payload(&item, OUTPUT)?,
         metadata: None,
         merge_metadata: data,
+        ordered: false,
     })
 }
 

@@ -74,6 +74,7 @@ pub fn decode_patch(body: &Bytes) -> Result<SpanPatch, DecodeError> {
         status: item.choice(STATUS, STATUS_NAMES, Status::from_name)?,
         output: payload(&item, OUTPUT)?,
         metadata: payload(&item, METADATA)?,
+        ordered: true,
         ..SpanPatch::default()
     })
 }

@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::body::BodyError;
 use crate::problem::{MAX_TOLD, Problem};
 use crate::reply;
 
@@ -61,6 +62,13 @@ pub(super) fn refuse(problem: &Problem) -> Response {
                 let message = message.split_once(": ").map_or(message.as_str(), |(_, message)| message);
                 list.push(|out| push_path(out, &error.path), message, kind(&error.kind));
             }
+            list.finish()
+        }
+        Problem::Body(error @ BodyError::NotJson(_)) => {
+            let mut list = List::default();
+            let message = error.to_string();
+            let message = message.split_once(": ").map_or(message.as_str(), |(_, message)| message);
+            list.push(|out| out.extend_from_slice(b"\"header\",\"content-type\""), message, "invalid");
             list.finish()
         }
         Problem::Field { place, field, message } => {
