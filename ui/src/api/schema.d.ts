@@ -1110,6 +1110,20 @@ export interface operations {
                     "application/x-ndjson": string;
                 };
             };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description A parameter is malformed */
             422: {
                 headers: {
@@ -1154,6 +1168,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Imported"];
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The body is too large */
             413: {
@@ -1202,6 +1230,20 @@ export interface operations {
                     "application/json": components["schemas"]["Info"];
                 };
             };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The store is not available */
             503: {
                 headers: {
@@ -1238,6 +1280,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ReadSpan"];
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is no such span */
             404: {
@@ -1294,6 +1350,20 @@ export interface operations {
                     "application/json": components["schemas"]["NormalSpan"];
                 };
             };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description There is no such span */
             404: {
                 headers: {
@@ -1341,6 +1411,20 @@ export interface operations {
                     "application/json": components["schemas"]["Stats"];
                 };
             };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The store is not available */
             503: {
                 headers: {
@@ -1384,6 +1468,20 @@ export interface operations {
                 content: {
                     "text/event-stream": string;
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A parameter is malformed */
             422: {
@@ -1460,6 +1558,20 @@ export interface operations {
                     "application/json": components["schemas"]["TracesPage"];
                 };
             };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description A parameter is malformed */
             422: {
                 headers: {
@@ -1505,6 +1617,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Deletion"];
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A parameter is missing or malformed */
             422: {
@@ -1552,6 +1678,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Trace"];
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is no such trace */
             404: {
@@ -1605,6 +1745,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Deletion"];
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is no such trace */
             404: {
@@ -1709,6 +1863,20 @@ export interface operations {
                     "application/json": components["schemas"]["TraceStructure"];
                 };
             };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description There is no such trace */
             404: {
                 headers: {
@@ -1764,6 +1932,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["TraceUsage"];
                 };
+            };
+            /** @description There are keys, and the request has none, or one that is unknown or has expired */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The key lacks the role, or is bound to another account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is no such trace */
             404: {
