@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,10 +19,11 @@ use super::{Exchange, Transport, TransportError, chain};
 /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others). They are loaded with the first `https` request.
 ///
 /// Honours `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, for proxies that speak HTTP. The connections belong
-/// to the runtime of the thread that sends, which is endspan's own.
+/// to the runtime of the thread that sends, which is endspan's own; a forked child makes its own.
 #[derive(Debug, Default)]
 pub struct HttpTransport {
-    client: OnceLock<Wired>,
+    /// The client, and the process that it belongs to.
+    client: Mutex<Option<(u64, Wired)>>,
     connect_timeout: Option<Duration>,
 }
 
@@ -53,23 +54,45 @@ impl HttpTransport {
         self
     }
 
-    fn wire(&self, proxies: impl FnOnce() -> Matcher) -> &Wired {
-        self.client.get_or_init(|| {
-            let proxies = Arc::new(proxies());
-            let timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-            let client = Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .pool_max_idle_per_host(IDLE_CONNECTIONS)
-                .build(Connector::new(Arc::clone(&proxies), timeout));
-            Wired { client, proxies }
-        })
+    /// Returns this process's client.
+    fn wire(&self, proxies: impl FnOnce() -> Matcher) -> Wired {
+        let generation = endspan_spool::fork_generation();
+        let mut held = match self.client.try_lock() {
+            Ok(held) => Some(held),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            // Another thread sends, too, or did in the parent at the fork, where it holds the lock for ever.
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some((of, wired)) = held.as_ref().and_then(|held| held.as_ref())
+            && *of == generation
+        {
+            return wired.clone();
+        }
+        let wired = self.new_client(proxies());
+        if let Some(held) = &mut held
+            && let Some(foreign) = held.replace((generation, wired.clone()))
+        {
+            // Connections of the parent: to close them would wake tasks of its runtime, whose locks may be held.
+            std::mem::forget(foreign);
+        }
+        wired
+    }
+
+    fn new_client(&self, proxies: Matcher) -> Wired {
+        let proxies = Arc::new(proxies);
+        let timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(Connector::new(Arc::clone(&proxies), timeout));
+        Wired { client, proxies }
     }
 }
 
 impl Transport for HttpTransport {
     fn send(&self, request: http::Request<Bytes>) -> Exchange {
-        let Wired { client, proxies } = self.wire(Matcher::from_env).clone();
+        let Wired { client, proxies } = self.wire(Matcher::from_env);
         Box::pin(async move {
             let mut request = request.map(Full::new);
             if request.uri().scheme() == Some(&Scheme::HTTP)
