@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +277,97 @@ def test_a_tracer_used_on_both_sides_of_a_fork_by_multiprocessing(case: Case) ->
         """
     )
     case.complete()
+
+
+def test_a_forked_child_has_connections_of_its_own(case: Case) -> None:
+    """Once the parent has delivered, there are connections to take over; nothing but requests delivers here."""
+    case.run(
+        """
+        tracer = make()
+        trace = tracer.trace("t")
+        span(trace, "before"); said("before")
+        assert tracer.flush(200).is_complete
+        for k in range(3):
+            child = os.fork()
+            if child == 0:
+                span(trace, f"child {k}"); said(f"child {k}")
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            span(trace, f"after {k}"); said(f"after {k}")
+            assert tracer.flush(200).is_complete
+        """,
+        ENDSPAN_SPOOL="0",
+        ENDSPAN_SHUTDOWN_TIMEOUT_MS="30000",
+    )
+    case.complete()
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_gunicorn_with_worker_recycling(case: Case, worker: str, preload: bool) -> None:
+    """Workers come and go under load; each one's spans arrive, whether the tracer was made before the fork or after."""
+    pytest.importorskip("gunicorn")
+    if worker == "gevent":
+        pytest.importorskip("gevent")
+    (case.directory / "served.py").write_text(
+        PRELUDE
+        + textwrap.dedent(
+            """
+            tracer = make()
+            trace = tracer.trace("t")
+            span(trace, f"loaded-{os.getpid()}"); said(f"loaded-{os.getpid()}")
+            def app(environ, start_response):
+                name = environ["QUERY_STRING"]
+                with trace.span(name, input={"path": environ["PATH_INFO"]}) as outer:
+                    span(trace, f"{name}-inner")
+                said(name, f"{name}-inner")
+                start_response("200 OK", [("content-length", "10"), ("connection", "close")])
+                return [f"{os.getpid():010}".encode()]
+            """
+        )
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "served:app", "--bind", "127.0.0.1:0", "--workers", "2"]
+        + ["--max-requests", "7", "--worker-class", worker, "--threads", "2", "--graceful-timeout", "100"]
+        + ["--timeout", "200", "--chdir", str(case.directory), "--worker-tmp-dir", str(case.directory)]
+        + (["--preload"] if preload else []),
+        env=case.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    lines = []
+    for line in server.stderr:
+        lines.append(line)
+        if found := re.search(r"Listening at: (http://[0-9.:]+)", line):
+            break
+    else:
+        pytest.fail("".join(lines))
+    drained = threading.Thread(target=lambda: lines.extend(server.stderr or ()))
+    drained.start()
+
+    def ask(number: int) -> bytes:
+        with urllib.request.urlopen(f"{found[1]}/?r{number}", timeout=200) as answer:
+            return bytes(answer.read())
+
+    workers: set[bytes] = set()
+    asked = 0
+    with ThreadPoolExecutor(4) as executor:
+        # Some workers look only once a second whether they have served enough.
+        while asked < 60 or len(workers) < 4 and asked < 20_000:
+            workers |= set(executor.map(ask, range(asked, asked + 20)))
+            asked += 20
+    server.terminate()
+    assert server.wait(200) == 0, "".join(lines)
+    drained.join()
+    assert len(workers) >= 4, "no worker was replaced"
+    if case.names != case.produced:
+        case.recover()
+    case.complete()
+    assert {f"r{number}-inner" for number in range(asked)} <= case.names
+    parents = {item["name"]: item.get("parent_id") for item in case.backend.sgp}
+    ids = {item["name"]: item["id"] for item in case.backend.sgp}
+    assert all(parents[f"r{number}-inner"] == ids[f"r{number}"] for number in range(asked))
 
 
 @pytest.mark.parametrize("ending", ["os._exit(7)", "os.kill(os.getpid(), 9)", "os.kill(os.getpid(), 15)", "os.abort()"])

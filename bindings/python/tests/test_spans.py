@@ -9,6 +9,7 @@ import datetime
 import gc
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -482,3 +483,53 @@ def test_rows_26_to_30_observability_ids(
     rows = {row["name"]: row["data"] for row in backend.agentex}
     assert rows["observed"] == {"k": 1, "obs.trace_id": f"{0xABC:032x}", "obs.span_id": f"{0xDEF:016x}"}
     assert rows["alone"] is None
+
+
+def test_the_current_span_is_carried_by_hand(tracer: endspan.Tracer) -> None:
+    trace = tracer.trace("t")
+    with ThreadPoolExecutor(1) as executor, trace.span("outer") as outer:
+        assert executor.submit(endspan.current_span).result() is None
+        assert executor.submit(endspan.carry(endspan.current_span)).result() is outer
+        # The pool's thread keeps nothing.
+        assert executor.submit(endspan.current_span).result() is None
+
+
+def test_the_current_span_is_carried_into_threads_and_executors(tracer: endspan.Tracer) -> None:
+    import endspan.threads
+
+    trace = tracer.trace("t")
+    seen: dict[str, endspan.Span | None] = {}
+
+    class Subclass(threading.Thread):
+        def run(self) -> None:
+            seen["subclass"] = endspan.current_span()
+
+    before = (threading.Thread.start, ThreadPoolExecutor.submit)
+    endspan.threads.install()
+    endspan.threads.install()
+    try:
+        with trace.span("outer") as outer, ThreadPoolExecutor(1) as executor:
+            threads = [Subclass(), threading.Thread(target=lambda: seen.update(plain=endspan.current_span()))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+                assert "run" not in vars(thread)
+            assert list(executor.map(lambda _: endspan.current_span(), range(3))) == [outer] * 3
+            with trace.span("inner") as inner:
+                assert executor.submit(endspan.current_span).result() is inner
+
+            async def main() -> None:
+                assert await asyncio.get_running_loop().run_in_executor(executor, endspan.current_span) is outer
+
+            asyncio.run(main())
+            # The thread that the pool started under a span has none of its own.
+            context = contextvars.Context()
+            assert context.run(executor.submit, endspan.current_span).result() is None
+            failed = executor.submit(int, "x")
+            with pytest.raises(ValueError):
+                failed.result()
+        assert seen == {"subclass": outer, "plain": outer}
+    finally:
+        endspan.threads.uninstall()
+    assert (threading.Thread.start, ThreadPoolExecutor.submit) == before

@@ -29,6 +29,7 @@ from ._native import (
 )
 from ._report import Account, DestinationStats, Report, Stats
 from ._tracer import Tracer, span, traced
+from .threads import carry
 
 __all__ = [
     "UNENCODABLE",
@@ -43,6 +44,7 @@ __all__ = [
     "Trace",
     "Tracer",
     "__version__",
+    "carry",
     "current_span",
     "encode_json",
     "span",
