@@ -202,3 +202,58 @@ def test_openai_agents(backend: Backend) -> None:
     assert items["generation"]["status"] == "ERROR" and items["generation"]["type"] == "COMPLETION"
     assert items["generation"]["metadata"]["model"] == "m-1"
     tracer.shutdown(5)
+
+
+def test_instruments(tracer: endspan.Tracer, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    import endspan.metrics
+
+    monkeypatch.setenv("AGENTEX_TRACING_METRICS", " Off")
+    assert not endspan.metrics.install()
+    monkeypatch.delenv("AGENTEX_TRACING_METRICS")
+    reader = InMemoryMetricReader()
+    assert endspan.metrics.install(MeterProvider([reader])) and endspan.metrics.installed()
+
+    def numbers() -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        data = reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                assert scope.scope.name == "agentex.tracing"
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        attributes = point.attributes
+                        found[metric.name, str(attributes.get("processor") or attributes.get("reason", ""))] = point.value
+        return found
+
+    try:
+        before = numbers()
+        trace = tracer.trace("t")
+        for _ in range(5):
+            with trace.span("s"):
+                pass
+        assert tracer.flush(120).is_complete
+        other = endspan.Tracer([endspan.SGPExporter("key", "account", backend.url)], spool=False)
+        with other.trace("t").span("one more"):
+            pass
+        other.shutdown(120)
+        after = numbers()
+
+        def more(name: str, attribute: str = "") -> int:
+            key = ("agentex.tracing." + name, attribute)
+            return after[key] - before.get(key, 0)
+
+        assert more("span_events.enqueued") == 6
+        assert more("export.spans", "sgp") == 6 and more("export.spans", "other") == 5
+        assert 2 <= more("export.batches", "sgp") <= 6
+        assert more("export.span_failures", "sgp") == 0
+        # No counter falls back when a tracer goes.
+        del other
+        again = numbers()
+        assert all(again[key] >= value for key, value in after.items() if "depth" not in key[0])
+    finally:
+        endspan.metrics.uninstall()
+    assert numbers() == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .. import metrics
 from ._pipelines import Patches, Pipelines, import_or_none
 from ._processors import Processors
 from ._queue import Queues
@@ -35,6 +36,7 @@ class Installation:
             },
             self.processors.sgp_config,
         )
+        self.has_metrics = False
         self.queues = Queues(self)
         self.traces = Traces(self)
 
@@ -44,10 +46,14 @@ class Installation:
         self.queues.patch()
         self.processors.patch_manager()
         self.traces.patch_facade(self.facade)
+        # Some other part of the program may have asked for instruments before.
+        self.has_metrics = not metrics.installed() and metrics.install()
 
     def uninstall(self, timeout: float) -> None:
         self.patches.undo()
         self.processors.unpatch_manager()
         self.queues.stop()
+        if self.has_metrics:
+            metrics.uninstall()
         for tracer in self.pipelines.tracers():
             tracer.shutdown(timeout)
