@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
+
+from typing_extensions import Self, disjoint_base
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Time = datetime | float
@@ -12,6 +14,7 @@ _Time = datetime | float
 __version__: str
 UNENCODABLE: str
 
+@disjoint_base
 class Exporter:
     @property
     def name(self) -> str: ...
@@ -20,6 +23,7 @@ class Exporter:
     @property
     def disabled(self) -> str | None: ...
 
+@final
 class SGPExporter(Exporter):
     def __new__(
         cls,
@@ -29,8 +33,9 @@ class SGPExporter(Exporter):
         *,
         write_starts: bool | None = None,
         agent_tags: bool = True,
-    ) -> SGPExporter: ...
+    ) -> Self: ...
 
+@final
 class AgentexExporter(Exporter):
     def __new__(
         cls,
@@ -39,8 +44,9 @@ class AgentexExporter(Exporter):
         agent_api_key: str | None = None,
         *,
         write_starts: bool | None = None,
-    ) -> AgentexExporter: ...
+    ) -> Self: ...
 
+@disjoint_base
 class Tracer:
     def __new__(
         cls,
@@ -63,7 +69,7 @@ class Tracer:
         shutdown_timeout: float | None = None,
         older_profile: bool = False,
         observe: Callable[[], tuple[str, str] | None] | None = None,
-    ) -> Tracer: ...
+    ) -> Self: ...
     def trace(
         self, trace_id: str | None = None, *, task_id: str | None = None, group_id: str | None = None
     ) -> Trace: ...
@@ -94,6 +100,7 @@ class Tracer:
     def _shutdown_at_exit(self, timeout: float) -> dict[str, Any]: ...
     def _stats(self) -> dict[str, Any]: ...
 
+@final
 class Trace:
     @property
     def id(self) -> str: ...
@@ -117,6 +124,7 @@ class Trace:
         root: bool = False,
     ) -> Span: ...
 
+@final
 class Span:
     name: str
     input: Any
@@ -161,8 +169,9 @@ class Span:
     def __call__(self, function: _F) -> _F: ...
     def _again(self) -> Span: ...
 
+@final
 class Models:
-    def __new__(cls, _class: type) -> Models: ...
+    def __new__(cls, _class: type) -> Self: ...
     def make(
         self,
         *,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import _lifetime, _native, _observability
 from ._report import Report, Stats
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["Tracer", "span", "traced"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Tracer(_native.Tracer):
@@ -36,10 +41,9 @@ class Tracer(_native.Tracer):
         older_profile: The constants of scale-gp-beta's queue: 4000 spans, requests of 50 after 4 s, 4 attempts.
     """
 
-    def __new__(cls, exporters: Iterable[_native.Exporter] | None = None, **settings: Any) -> Tracer:
+    def __new__(cls, exporters: Iterable[_native.Exporter] | None = None, **settings: Any) -> Self:
         settings.setdefault("observe", _observability.reader())
-        exporters = None if exporters is None else list(exporters)
-        tracer = super().__new__(cls, exporters, **settings)
+        tracer = super().__new__(cls, None if exporters is None else list(exporters), **settings)
         _lifetime.watch(tracer)
         return tracer
 
@@ -93,6 +97,14 @@ def span(name: str, **keywords: Any) -> _native.Span:
     if _NOWHERE is None:
         _NOWHERE = Tracer(exporters=[], spool=False)
     return _NOWHERE.trace(None).span(name, **keywords)
+
+
+@overload
+def traced(name: _F) -> _F: ...
+
+
+@overload
+def traced(name: str | None = None, **keywords: Any) -> Callable[[_F], _F]: ...
 
 
 def traced(name: str | Callable[..., Any] | None = None, **keywords: Any) -> Any:

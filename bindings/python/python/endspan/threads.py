@@ -54,7 +54,8 @@ def install() -> None:
     with _lock:
         if _before is not None:
             return
-        start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+        start = threading.Thread.start
+        submit: Any = ThreadPoolExecutor.submit
 
         @functools.wraps(start)
         def carrying_start(self: threading.Thread) -> None:

@@ -103,7 +103,7 @@ class Processors:
             # A subclass of the program that calls its parent.
             for base in type(processor).__mro__:
                 if base in self._of.pipelines.types:
-                    stand_in = object.__new__(base)
+                    stand_in: Any = object.__new__(base)
                     stand_in.__dict__.update(processor.__dict__)
                     return self._of.pipelines.split([stand_in])[0]
         return self._of.pipelines.split([processor])[0]

@@ -44,11 +44,11 @@ class Queues:
             await queues.shutdown(queue, timeout)
 
         def depth(queue: Any) -> int:
-            waiting = original_depth(queue) + sum(original_depth(of) for of in queues._inner_queues(queue))
+            waiting: int = original_depth(queue) + sum(original_depth(of) for of in queues._inner_queues(queue))
             return waiting + sum(stats.pending + stats.unread_records for stats in queues._stats())
 
         def dropped_spans(queue: Any) -> int:
-            dropped = original_dropped(queue) + sum(original_dropped(of) for of in queues._inner_queues(queue))
+            dropped: int = original_dropped(queue) + sum(original_dropped(of) for of in queues._inner_queues(queue))
             return dropped + sum(stats.dropped for stats in queues._stats())
 
         patches = self._of.patches
