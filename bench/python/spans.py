@@ -1,6 +1,8 @@
 """What a span costs its caller, and how fast spans arrive: each tracer in processes of its own, same payloads.
 
-    python bench/python/spans.py [--variants endspan,otel] [--payloads small,medium,large] [--runs 3]
+    python bench/python/spans.py [--variants endspan,otel] [--payloads small,medium,large] [--runs 3] [--cases hot,burst]
+
+Peers may live in an environment of their own: `--python ENVIRONMENT/bin/python --variants langfuse,langsmith`.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from typing import Any
 
 from payloads import SIZES, pair
 
-VARIANTS = ["endspan", "endspan-memory", "dropin", "agentex", "otel"]
+VARIANTS = ["endspan", "endspan-memory", "dropin", "agentex", "otel", "langfuse", "langsmith"]
+CASES = ["setup", "hot", "burst"]
 BURST = {"small": 20_000, "medium": 5_000, "large": 1_000}
-HOT = 1_000
+HOT = 2_000
 
 # A span of a variant: coroutine of one whole span, and what to call when all are made.
 Variant = tuple[Callable[[Any, Any], Any], Callable[[], Any]]
@@ -111,7 +114,43 @@ def make(variant: str, url: str) -> Variant:
                 span.set_attribute("output.value", json.dumps(gave))
 
         return one_of_otel, lambda: provider.force_flush(60_000)
+    if variant == "langfuse":
+        from langfuse import Langfuse
+
+        langfuse = Langfuse(public_key="pk", secret_key="sk", host=url)
+        begin = getattr(langfuse, "start_as_current_observation", None) or langfuse.start_as_current_span
+
+        async def one_of_langfuse(given: Any, gave: Any) -> None:
+            with begin(name="step", input=given) as span:
+                span.update(output=gave)
+
+        return one_of_langfuse, langfuse.flush
+    if variant == "langsmith":
+        os.environ["LANGSMITH_TRACING"] = "true"
+        import langsmith
+
+        client = langsmith.Client(api_url=url, api_key="key")
+
+        async def one_of_langsmith(given: Any, gave: Any) -> None:
+            with langsmith.trace("step", "chain", inputs=given, client=client) as run:
+                run.end(outputs=gave)
+
+        return one_of_langsmith, client.flush
     raise SystemExit(f"no variant {variant}")
+
+
+def resident() -> float:
+    """Megabytes of this process that are in memory."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+async def setup(variant: str, url: str) -> dict[str, float]:
+    """Import, set-up and a first span."""
+    memory, begun = resident(), time.perf_counter()
+    one, _ = make(variant, url)
+    await one({}, {})
+    return {"setup": (time.perf_counter() - begun) * 1000, "memory": resident() - memory}
 
 
 async def hot(one: Any, payload: str) -> dict[str, float]:
@@ -163,6 +202,9 @@ async def burst(one: Any, done: Any, payload: str) -> dict[str, float]:
 
 
 def child(variant: str, case: str, payload: str, url: str) -> None:
+    if case == "setup":
+        print("RESULT " + json.dumps(asyncio.run(setup(variant, url))), flush=True)
+        os._exit(0)
     one, done = make(variant, url)
     if case == "hot":
         result = asyncio.run(hot(one, payload))
@@ -172,9 +214,9 @@ def child(variant: str, case: str, payload: str, url: str) -> None:
     os._exit(0)
 
 
-def run(variant: str, case: str, payload: str, url: str) -> dict[str, float] | None:
+def run(python: str, variant: str, case: str, payload: str, url: str) -> dict[str, float] | None:
     with tempfile.TemporaryDirectory() as spool:
-        command = [sys.executable, __file__, "--child", variant, case, payload, url]
+        command = [python, __file__, "--child", variant, case, payload, url]
         environment = {**os.environ, "ENDSPAN_SPOOL_DIR": spool}
         process = subprocess.run(command, capture_output=True, text=True, env=environment)
     for line in process.stdout.splitlines():
@@ -188,7 +230,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--payloads", default=",".join(SIZES))
+    parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--child", nargs=4)
     parser.add_argument("--serve", action="store_true")
     arguments = parser.parse_args()
@@ -199,24 +243,27 @@ def main() -> None:
     server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-    print("| variant | payload | span median µs | p99 µs | longest stall ms | spans/s | CPU s per 1,000 |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print("| variant | payload | span median µs | p99 µs | longest stall ms | spans/s | CPU s per 1,000 | set-up ms | MB |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     try:
         for payload in arguments.payloads.split(","):
             results: dict[str, dict[str, list[float]]] = {}
             # In turn, so that a noisy minute hits all of them.
             for _ in range(arguments.runs):
                 for variant in arguments.variants.split(","):
-                    for case in ("hot", "burst"):
-                        for key, value in (run(variant, case, payload, url) or {}).items():
+                    for case in arguments.cases.split(","):
+                        for key, value in (run(arguments.python, variant, case, payload, url) or {}).items():
                             results.setdefault(variant, {}).setdefault(key, []).append(value)
             for variant, values in results.items():
                 median = {key: statistics.median(of) for key, of in values.items()}
-                print(
-                    f"| {variant} | {payload} | {median.get('median', 0):,.1f} | {median.get('p99', 0):,.1f} "
-                    f"| {median.get('stall', 0):,.1f} | {median.get('rate', 0):,.0f} | {median.get('cpu', 0):.4f} |",
-                    flush=True,
-                )
+                cells = [
+                    format(median[key], form) if key in median else "–"
+                    for key, form in {
+                        "median": ",.1f", "p99": ",.1f", "stall": ",.1f", "rate": ",.0f", "cpu": ".4f",
+                        "setup": ",.0f", "memory": ",.1f",
+                    }.items()
+                ]
+                print(f"| {variant} | {payload} | {' | '.join(cells)} |", flush=True)
     finally:
         server.terminate()
 
