@@ -21,10 +21,16 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts `binary serve` on a free port of loopback.
     pub fn start(binary: &Path, data: &Path) -> Result<Self> {
+        Self::start_with(binary, data, &[])
+    }
+
+    /// Starts it with more arguments.
+    pub fn start_with(binary: &Path, data: &Path, arguments: &[&str]) -> Result<Self> {
         let begin = Instant::now();
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and nothing of how it is done.
 
 mod keys;
+mod postgres;
 mod reading;
 mod retention;
 mod transfer;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use keys::{
     CreateKeyArguments, KeyFileArguments, KeyRole, KeysCommand, ListKeysArguments, RevokeKeyArguments,
 };
+pub(crate) use postgres::{ImportAgentexArguments, ImportSource, MigrateArguments, StoreArguments};
 pub(crate) use reading::{LsArguments, SearchArguments, ShowArguments, TailArguments};
 pub(crate) use retention::{DeleteArguments, RetentionArguments, parse_bytes};
 pub(crate) use transfer::{ExportArguments, ImportArguments, RedactArguments, RedactionArguments};
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     /// Creates, lists and revokes the API keys of a server
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Makes the schema of a store in Postgres, or brings it to this version
+    Migrate(MigrateArguments),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -92,6 +96,11 @@ pub(crate) struct ServeArguments {
     /// Directory that keeps the spans [default: a directory of this user's]
     #[arg(long, env = "ENDSPAN_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// Make the schema in Postgres or bring it to this version before serving
+    #[arg(long, env = "ENDSPAN_MIGRATE", requires = "store")]
+    pub(crate) migrate: bool,
     /// Prices of model calls, in place of the built-in list; `docs/otlp-mapping.md` says in what form
     #[arg(long, env = "ENDSPAN_PRICES", value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod agentex;
 mod delete;
 mod demo;
 mod doctor;
@@ -14,7 +15,7 @@ mod transfer;
 
 use std::future::Future;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, ImportArguments, ImportSource};
 use crate::error::{CliError, Exit};
 use crate::output::Output;
 
@@ -27,10 +28,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Tail(arguments) => wait_for(tail::run(arguments, output)),
         Command::Search(arguments) => wait_for(search::run(*arguments, output)),
         Command::Export(arguments) => wait_for(transfer::export(arguments)),
+        Command::Import(ImportArguments { source: Some(ImportSource::Agentex(arguments)), .. }) => {
+            wait_for_host(agentex::run(arguments, output))
+        }
         Command::Import(arguments) => wait_for(transfer::import(arguments)),
         Command::Delete(arguments) => wait_for(delete::run(arguments)),
         Command::Doctor(arguments) => wait_for(doctor::run(arguments, output)),
         Command::Redact(arguments) => redact::run(arguments, output),
+        Command::Migrate(arguments) => wait_for(crate::postgres::run_migrate(arguments, output)),
         Command::Keys(command) => keys::run(command, output),
         Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),
         Command::Demo(arguments) => wait_for_host(demo::run(arguments, output)),

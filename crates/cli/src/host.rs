@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use endspan_otlp::cost::PriceTable;
 use endspan_server::{Config, Server};
+use endspan_store::SpanStore;
 use endspan_store_embedded::{EmbeddedStore, OpenError, Options};
 
 use crate::args::ServeArguments;
 use crate::certificate::Certificate;
 use crate::error::{CliError, Exit};
 use crate::keys::Keys;
-use crate::{redaction, retention};
+use crate::{postgres, redaction, retention};
 
 /// A server that listens but does not answer yet.
 pub(crate) struct Host {
     server: Server,
-    data: PathBuf,
+    /// Where the spans are, in words.
+    kept_in: String,
     keys: Keys,
     certificate: Option<Certificate>,
 }
@@ -46,8 +48,13 @@ impl Host {
         if let Some(file) = &arguments.prices {
             config.prices = Arc::new(read_prices(file)?);
         }
-        let store = EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))?;
-        let server = Server::bind(config, Arc::new(store)).await.map_err(|error| {
+        let store: Arc<dyn SpanStore> = match &arguments.store.store {
+            Some(url) => Arc::new(postgres::open(arguments, url).await?),
+            None => {
+                Arc::new(EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))?)
+            }
+        };
+        let server = Server::bind(config, store).await.map_err(|error| {
             let cannot = CliError::new(Exit::Local, error.to_string());
             match error.source.kind() {
                 std::io::ErrorKind::AddrInUse => cannot.with_hint(
@@ -56,7 +63,11 @@ impl Host {
                 _ => cannot.with_hint("--listen ADDR:PORT names another address"),
             }
         })?;
-        Ok(Self { server, data: data.to_owned(), keys, certificate })
+        let kept_in = match &arguments.store.store {
+            Some(_) => format!("Postgres, schema {}", arguments.store.store_schema),
+            None => data.display().to_string(),
+        };
+        Ok(Self { server, kept_in, keys, certificate })
     }
 
     /// Returns the address for clients.
@@ -73,7 +84,7 @@ impl Host {
             env!("CARGO_PKG_VERSION"),
             self.url(),
             grpc.unwrap_or_default(),
-            self.data.display()
+            self.kept_in
         )
     }
 
@@ -88,6 +99,11 @@ impl Host {
         watches.shutdown().await;
         served.map_err(|error| CliError::new(Exit::Local, error.to_string()))
     }
+}
+
+/// Opens the store in a directory.
+pub(crate) fn open_directory(data: &Path) -> Result<EmbeddedStore, CliError> {
+    EmbeddedStore::open(data, Options::default()).map_err(|error| cannot_open(&error))
 }
 
 fn read_prices(file: &Path) -> Result<PriceTable, CliError> {

@@ -16,6 +16,7 @@ mod keys;
 mod logging;
 mod metrics;
 mod output;
+mod postgres;
 mod redaction;
 mod retention;
 mod tree;

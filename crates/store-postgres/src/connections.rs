@@ -8,6 +8,7 @@ use deadpool_postgres::{
 use futures_util::FutureExt as _;
 use tokio_postgres::{
     Config, NoTls, Row,
+    config::SslMode,
     types::{ToSql, Type},
 };
 
@@ -51,6 +52,11 @@ const READER: &str = "SET cursor_tuple_fraction = 0.001; SET random_page_cost = 
 pub(crate) fn config(options: &Options) -> std::result::Result<Config, OpenError> {
     let mut config = Config::from_str(&options.url)
         .map_err(|error| OpenError::Settings(format!("not a Postgres URL: {error}")))?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(OpenError::Settings(
+            "sslmode=require: encrypted connections to Postgres are not supported yet".to_owned(),
+        ));
+    }
     config.connect_timeout(options.connect_timeout);
     if config.get_application_name().is_none() {
         config.application_name("endspan");

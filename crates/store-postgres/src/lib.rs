@@ -14,6 +14,7 @@
 mod block;
 mod connections;
 mod error;
+mod import;
 mod maintenance;
 mod options;
 mod queue;
@@ -27,6 +28,7 @@ mod trace_reads;
 mod writer;
 
 pub use error::OpenError;
+pub use import::{Comparison, ImportError, ImportOptions, Progress, compare_agentex, import_agentex};
 pub use options::Options;
 pub use schema::{Migrated, migrate};
 pub use store::PostgresStore;

@@ -27,7 +27,7 @@ pub struct TestPostgres {
     binaries: PathBuf,
     owner: Option<Owner>,
     is_private: bool,
-    is_durable: bool,
+    settings: Vec<String>,
     /// Held shared for as long as the server is needed; the watcher waits for it.
     _lease: File,
 }
@@ -49,7 +49,8 @@ impl TestPostgres {
     /// # Panics
     /// When there is one that does not start.
     pub fn shared() -> Option<Self> {
-        Self::start_in(std::env::temp_dir().join("endspan-test-postgres"), false, false)
+        let settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"];
+        Self::start_in(std::env::temp_dir().join("endspan-test-postgres"), false, &settings)
     }
 
     /// Starts a server for one test that stops and kills it. It is durable, like one that matters.
@@ -59,13 +60,23 @@ impl TestPostgres {
     /// # Panics
     /// When there is one that does not start.
     pub fn private() -> Option<Self> {
+        Self::private_with(&[])
+    }
+
+    /// Starts a server of one's own with settings in the form `name=value`.
+    ///
+    /// `None`, with a word on standard error, where there is no Postgres.
+    ///
+    /// # Panics
+    /// When there is one that does not start.
+    pub fn private_with(settings: &[&str]) -> Option<Self> {
         let number = PRIVATE_COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("endspan-pg-{}-{number}", std::process::id());
-        Self::start_in(std::env::temp_dir().join(name), true, true)
+        Self::start_in(std::env::temp_dir().join(name), true, settings)
     }
 
     #[expect(clippy::panic, reason = "a test fails by panicking")]
-    fn start_in(folder: PathBuf, is_private: bool, is_durable: bool) -> Option<Self> {
+    fn start_in(folder: PathBuf, is_private: bool, settings: &[&str]) -> Option<Self> {
         let Some(binaries) = find_binaries() else {
             eprintln!("SKIPPED: there is no Postgres here (pg_ctl and initdb are not found)");
             return None;
@@ -75,7 +86,8 @@ impl TestPostgres {
             fs::create_dir_all(&folder)?;
             let lease = open_lock(&folder.join("lease"))?;
             lease.lock_shared()?;
-            let server = Self { folder, binaries, owner, is_private, is_durable, _lease: lease };
+            let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+            let server = Self { folder, binaries, owner, is_private, settings, _lease: lease };
             let turn = open_lock(&server.folder.join("turn"))?;
             turn.lock()?;
             if !server.is_up() {
@@ -104,14 +116,10 @@ impl TestPostgres {
     /// # Errors
     /// What the system or Postgres says.
     pub fn start(&self) -> io::Result<()> {
-        let durability = if self.is_durable {
-            ""
-        } else {
-            " -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
-        };
+        let settings: String = self.settings.iter().map(|setting| format!(" -c {setting}")).collect();
         let options = format!(
             "-c listen_addresses='' -c unix_socket_directories='{}' -c port={SOCKET_PORT} -c max_connections=200 \
-             -c shared_buffers=128MB -c max_wal_size=2GB -c max_locks_per_transaction=512{durability}",
+             -c shared_buffers=128MB -c max_wal_size=2GB -c max_locks_per_transaction=512{settings}",
             self.sockets().display()
         );
         let log = self.data().join("server.log");
@@ -124,6 +132,33 @@ impl TestPostgres {
     /// What the system or Postgres says.
     pub fn crash(&self) -> io::Result<()> {
         self.control(&["stop", "-m", "immediate", "-w", "-t", "120"])
+    }
+
+    /// Returns the seconds of processor time that the server and its processes have taken so far.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn cpu_seconds(&self) -> io::Result<f64> {
+        // Clock ticks a second, the same on every Linux.
+        const TICKS: f64 = 100.0;
+        let file = fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let first = file.lines().next().unwrap_or_default();
+        let mut ticks = 0.0;
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            let fields: Vec<&str> = match stat.rsplit_once(") ") {
+                Some((_, rest)) => rest.split(' ').collect(),
+                None => continue,
+            };
+            // utime and stime; of the parent also those of the processes that it has buried.
+            let number = |at: usize| fields.get(at).and_then(|text| text.parse().ok()).unwrap_or(0.0);
+            if entry.file_name() == first {
+                ticks += number(11) + number(12) + number(13) + number(14);
+            } else if fields.get(1) == Some(&first) {
+                ticks += number(11) + number(12);
+            }
+        }
+        Ok(ticks / TICKS)
     }
 
     fn sockets(&self) -> PathBuf {

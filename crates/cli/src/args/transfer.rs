@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ServerArguments;
+use super::{ImportSource, ServerArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
@@ -22,7 +22,10 @@ pub(crate) struct ExportArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ImportArguments {
+    #[command(subcommand)]
+    pub(crate) source: Option<ImportSource>,
     /// The file to read, plain or compressed by zstd [default: standard input]
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

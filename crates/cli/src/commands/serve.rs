@@ -8,7 +8,8 @@ use crate::logging;
 use crate::output::Output;
 
 /// What a server logs unless told otherwise.
-const LOG: &str = "warn,endspan=info,endspan_server=info,endspan_store_embedded=info";
+const LOG: &str =
+    "warn,endspan=info,endspan_server=info,endspan_store_embedded=info,endspan_store_postgres=info";
 
 pub(crate) async fn run(arguments: ServeArguments, mut output: Output) -> Result<(), CliError> {
     logging::start(&arguments, LOG)?;
