@@ -126,7 +126,10 @@ pub fn cell(who: Who, bytes: usize, spans: usize, address: &str) -> Result<()> {
                 span.set_attribute(KeyValue::new("output", half.to_string()));
                 span.end();
             }
-            provider.force_flush()?;
+            // Gives up after five seconds, which a slow backend takes longer than; what is left goes on.
+            while let Err(error) = provider.force_flush() {
+                ensure!(begin.1.elapsed() < Duration::from_secs(60), "{error}");
+            }
             (begin.0, begin.1.elapsed())
         }
     };

@@ -11,6 +11,9 @@ use serde_json::json;
 
 use crate::{PATIENCE, assert_conserved, make_spans, nothing};
 
+/// Open spans of a process that is killed.
+const MANY: usize = 2500;
+
 /// What the child process is told.
 const TOLD: &str = "ENDSPAN_TEST_CHILD";
 
@@ -55,6 +58,22 @@ fn the_child() {
             println!("\nready");
             std::thread::sleep(PATIENCE);
             drop((outer, inner));
+        }
+        "be killed with many spans open" => {
+            let tracer = tracer(told[1], directory).build();
+            let trace = tracer.trace("t");
+            // More than are held beside the log, and some that are too long for that.
+            let long = json!({"text": "x".repeat(600)});
+            let open: Vec<_> = (0..MANY)
+                .map(|index| {
+                    let span = trace.span(format!("open-{index}"));
+                    if index % 10 == 0 { span.input(&long).start() } else { span.start() }
+                })
+                .collect();
+            make_spans(&tracer, "t", 100);
+            println!("\nready");
+            std::thread::sleep(PATIENCE);
+            drop(open);
         }
         "exit" => {
             // Lives in a static, as it does in most programs, and is never dropped.
@@ -130,6 +149,29 @@ fn spans_that_were_open_when_their_process_died_say_so() {
     assert_eq!(span("outer")["input"], json!({"q": "why?"}));
     assert_eq!(span("outer")["metadata"]["k"], 1);
     assert_eq!(span("inner")["parent_id"], span("outer")["id"]);
+}
+
+#[test]
+fn however_many_spans_were_open_each_is_told_of_once() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::Hang);
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = child("be killed with many spans open", &backend.url(), directory.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let heir = take_over(&backend, directory.path(), MANY + 100);
+    let report = heir.shutdown();
+    assert_conserved(&report);
+    assert_eq!(heir.stats().recovered_open_spans, MANY as u64);
+    let stored = backend.stored(Protocol::Sgp);
+    assert_eq!(stored.len(), MANY + 100);
+    for stored in stored.values() {
+        let is_open = stored.json["name"].as_str().unwrap().starts_with("open-");
+        let expected = if is_open { "ERROR" } else { "SUCCESS" };
+        assert_eq!((stored.writes, &stored.json["status"]), (1, &json!(expected)));
+    }
+    let leftovers: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
 #[test]
