@@ -1,6 +1,6 @@
 //! The caller's cost per finished span.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -12,6 +12,7 @@ use crate::subjects::{BareQueue, Endspan, Fastrace, OpenTelemetry, Payload, Subj
 const BURST_TRACES: usize = 300;
 const BURST_TRACES_LARGE: usize = 100;
 const SPANS_PER_TRACE: usize = 10;
+const WARM_UP: Duration = Duration::from_millis(200);
 
 const SPOOL_ON: &str = "endspan, spool on (its default)";
 const SPOOL_OFF: &str = "endspan, spool off";
@@ -63,6 +64,11 @@ pub fn run(samples: usize, only: &str, case: &str) -> Result<()> {
             continue;
         }
         let mut subject = make();
+        // Threads, memory and clocks in the state that they are in most of the time.
+        let begin = Instant::now();
+        while begin.elapsed() < WARM_UP {
+            burst(&mut *subject, Case::None);
+        }
         let cells: Vec<f64> = cases.iter().map(|(_, case)| measure(&mut *subject, *case, samples)).collect();
         print(name, &cells);
         match (name, &with_spool) {

@@ -129,7 +129,7 @@ impl Inner {
 
     /// Returns `None` if the server has no batches.
     async fn deliver_together(&self, batch: &Batch) -> Option<Outcome> {
-        let mut body = Vec::with_capacity(batch.spans.len() * 1024);
+        let mut body = self.client.body(batch.spans.len() * 1024);
         body.extend_from_slice(b"{\"items\":[");
         for (index, entry) in batch.spans.iter().enumerate() {
             if index > 0 {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -93,6 +93,50 @@ pub(super) struct HttpClient {
     pub(super) base_url: String,
     headers: HeaderMap,
     transport: Arc<dyn Transport>,
+    bodies: Bodies,
+}
+
+/// The memory of bodies that were sent, for the next ones: fresh memory costs a page fault for every 4 KiB of it.
+#[derive(Clone, Default)]
+struct Bodies(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// How many are kept, of up to how many bytes: requests of small spans. Others cost more to fill than to come by.
+const KEPT_BODIES: usize = 4;
+const KEPT_BODY_BYTES: usize = 2 << 20;
+
+impl Bodies {
+    fn take(&self) -> Option<Vec<u8>> {
+        // Never waits: in a forked child, a thread of the parent may have the lock for ever.
+        self.0.try_lock().ok()?.pop()
+    }
+
+    fn give(&self, mut body: Vec<u8>) {
+        if body.capacity() <= KEPT_BODY_BYTES
+            && let Ok(mut kept) = self.0.try_lock()
+            && kept.len() < KEPT_BODIES
+        {
+            body.clear();
+            kept.push(body);
+        }
+    }
+}
+
+/// A body on its way.
+struct Body {
+    bytes: Vec<u8>,
+    bodies: Bodies,
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.bodies.give(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl HttpClient {
@@ -121,7 +165,19 @@ impl HttpClient {
             HeaderName::from_static("x-stainless-package-version"),
             HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
         );
-        Self { base_url: base_url.trim_end_matches('/').to_owned(), headers, transport }
+        Self {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            headers,
+            transport,
+            bodies: Bodies::default(),
+        }
+    }
+
+    /// Returns an empty buffer for a body.
+    pub(super) fn body(&self, capacity: usize) -> Vec<u8> {
+        let mut body = self.bodies.take().unwrap_or_default();
+        body.reserve(capacity);
+        body
     }
 
     /// Sends a request to a path under the address and judges the answer.
@@ -133,7 +189,8 @@ impl HttpClient {
         attempt: u32,
         body: Vec<u8>,
     ) -> Answer {
-        let mut request = http::Request::new(Bytes::from(body));
+        let body = Body { bytes: body, bodies: self.bodies.clone() };
+        let mut request = http::Request::new(Bytes::from_owner(body));
         let exchange = match http::Uri::try_from(format!("{}{path}", self.base_url)) {
             Ok(uri) => {
                 *request.method_mut() = method;
@@ -177,6 +234,24 @@ pub(super) fn path_segment(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_of_small_bodies_is_used_again() {
+        let bodies = Bodies::default();
+        let sent = |capacity: usize| {
+            let body = Body { bytes: Vec::with_capacity(capacity), bodies: bodies.clone() };
+            drop(Bytes::from_owner(body));
+        };
+        sent(KEPT_BODY_BYTES + 1);
+        assert!(bodies.take().is_none(), "too large to keep");
+        for _ in 0..2 * KEPT_BODIES {
+            sent(1000);
+        }
+        assert_eq!(bodies.0.lock().unwrap().len(), KEPT_BODIES);
+        assert!(bodies.take().is_some_and(|body| body.is_empty() && body.capacity() >= 1000));
+        let _kept_from_us = bodies.0.lock().unwrap();
+        assert!(bodies.take().is_none(), "nobody waits");
+    }
 
     #[test]
     fn ids_are_percent_encoded() {

@@ -128,7 +128,7 @@ impl Exporter for SgpExporter {
     }
 
     fn export(&self, batch: Batch) -> Export {
-        let mut body = Vec::with_capacity(batch.spans.len() * 1024);
+        let mut body = self.client.body(batch.spans.len() * 1024);
         body.extend_from_slice(b"{\"items\":[");
         for (index, entry) in batch.spans.iter().enumerate() {
             if index > 0 {
