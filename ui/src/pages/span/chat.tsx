@@ -10,6 +10,9 @@ import type { Neighbours, SpanContent } from "./load";
 /** Longer texts are cut at first: the reader asks for the rest. */
 const MOST_CHARACTERS = 3000;
 const MOST_LINES = 60;
+/** Instructions are cut sooner. */
+const BRIEF_CHARACTERS = 600;
+const BRIEF_LINES = 8;
 
 type ToolCall = Extract<Part, { type: "tool-call" }>;
 
@@ -195,7 +198,7 @@ function MessageView(props: {
       </header>
       {message.parts.length === 0 && <p class="muted">(empty)</p>}
       {message.parts.map((part, i) => (
-        <PartView key={i} part={part} {...props} />
+        <PartView key={i} part={part} brief={role === "system"} {...props} />
       ))}
     </article>
   );
@@ -203,6 +206,8 @@ function MessageView(props: {
 
 function PartView(props: {
   part: Part;
+  /** True where the reader knows the text already: instructions are the same in every call. */
+  brief?: boolean;
   calls: Map<string, ToolCall>;
   results?: Map<Part, Part>;
   executed?: Map<Part, string>;
@@ -211,7 +216,7 @@ function PartView(props: {
   const { part } = props;
   switch (part.type) {
     case "text":
-      return <Said text={part.text} />;
+      return <Said text={part.text} brief={props.brief} />;
     case "reasoning":
       return (
         <details class="reasoning">
@@ -283,10 +288,13 @@ function oneLine(text: string): string {
 }
 
 /** Text as it was written: no markup is made of it, whatever it holds. */
-function Said(props: { text: string; mono?: boolean }) {
+function Said(props: { text: string; mono?: boolean; brief?: boolean }) {
   const [all, setAll] = useState(false);
-  const { text } = props;
-  const cut = useMemo(() => cutAt(text), [text]);
+  const { text, brief } = props;
+  const cut = useMemo(
+    () => (brief ? cutAt(text, BRIEF_CHARACTERS, BRIEF_LINES) : cutAt(text, MOST_CHARACTERS, MOST_LINES)),
+    [text, brief],
+  );
   const shown = all || cut === text.length ? text : text.slice(0, cut);
   return (
     <>
@@ -303,13 +311,13 @@ function Said(props: { text: string; mono?: boolean }) {
   );
 }
 
-function cutAt(text: string): number {
+function cutAt(text: string, characters: number, lines: number): number {
   let at = -1;
-  for (let line = 0; line < MOST_LINES; line++) {
+  for (let line = 0; line < lines; line++) {
     at = text.indexOf("\n", at + 1);
-    if (at === -1 || at > MOST_CHARACTERS) break;
+    if (at === -1 || at > characters) break;
   }
-  const cut = at === -1 ? MOST_CHARACTERS : Math.min(at, MOST_CHARACTERS);
+  const cut = at === -1 ? characters : Math.min(at, characters);
   // A cut that would save little is none.
   return text.length <= cut * 1.25 ? text.length : cut;
 }

@@ -185,7 +185,7 @@ function Bar(props: {
       ? { left: `calc(${Math.max(a, b)}% + 7px)` }
       : a > 16
         ? { right: `calc(${100 - a}% + 5px)` }
-        : { right: "6px" };
+        : { right: `calc(${100 - b}% + 6px)` };
   const inside = b >= 84 && a <= 16;
   return (
     <>
