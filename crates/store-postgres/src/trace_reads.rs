@@ -133,7 +133,7 @@ async fn holds_text(
         return Ok(true);
     }
     let sql = format!(
-        "SELECT {SPAN_ROW} FROM spans s WHERE s.trace_hash = $1 AND s.account_key = $2 AND s.trace_id = $3 \
+        "SELECT {SPAN_ROW} FROM spans s WHERE s.trace_hash = $1 AND s.account_key + 0 = $2 AND s.trace_id = $3 \
          ORDER BY s.block_key, s.block_offset"
     );
     let trace_id = trace.trace_id.as_str().as_bytes();

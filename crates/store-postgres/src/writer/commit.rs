@@ -241,7 +241,7 @@ async fn sum_up_again(client: &Object, traces: &mut TraceTable) -> Result<()> {
 pub(crate) async fn summary_of_spans(client: &Object, trace: &Trace) -> Result<Summary> {
     let statement = client
         .prepare_cached(&format!(
-            "SELECT {SUMMED_ROW} FROM spans s WHERE s.trace_hash = $1 AND s.account_key = $2 AND s.trace_id = $3"
+            "SELECT {SUMMED_ROW} FROM spans s WHERE s.trace_hash = $1 AND s.account_key + 0 = $2 AND s.trace_id = $3"
         ))
         .await?;
     let trace_id = trace.trace_id.as_str().as_bytes();
@@ -250,7 +250,7 @@ pub(crate) async fn summary_of_spans(client: &Object, trace: &Trace) -> Result<S
 
 /// Joins rows `s` of spans or traces with the traces `u`.
 pub(crate) const SAME_TRACE: &str =
-    "s.trace_hash = u.trace_hash AND s.account_key = u.account_key AND s.trace_id = u.trace_id";
+    "s.trace_hash = u.trace_hash AND s.account_key + 0 = u.account_key AND s.trace_id = u.trace_id";
 
 fn written<'g, 'r>(entry: &'g Entry<'r>) -> Option<&'g Written<'r>> {
     match &entry.state {

@@ -157,7 +157,7 @@ async fn delete_part(client: &Object, trace: &Trace, count: i64) -> Result<Vec<R
     let trace_id = trace.trace_id.as_str().as_bytes();
     let sql = format!(
         "DELETE FROM spans s WHERE s.sequence IN (SELECT p.sequence FROM spans p WHERE p.trace_hash = $1 \
-         AND p.account_key = $2 AND p.trace_id = $3 ORDER BY p.start_micros DESC, p.start_nanos DESC, p.id DESC LIMIT $4) \
+         AND p.account_key + 0 = $2 AND p.trace_id = $3 ORDER BY p.start_micros DESC, p.start_nanos DESC, p.id DESC LIMIT $4) \
          RETURNING {GONE}"
     );
     let gone = client.query(&sql, &[&trace.hash, &trace.account_key, &trace_id, &count]).await?;

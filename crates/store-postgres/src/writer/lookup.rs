@@ -166,13 +166,13 @@ impl Keys {
 async fn read_keys(client: &Object, keys: &Keys, found: &mut Found) -> Result<()> {
     let (trace_hashes, id_hashes): (Vec<i64>, Vec<i64>) = keys.identities.iter().copied().unzip();
     let distinct_hashes: Vec<i64> = keys.trace_hashes.iter().copied().collect();
-    // A trace's row bounds where its spans are, so that only those partitions are looked into; for a new trace none.
+    // For a new trace nothing is looked up. What an index could be used for wrongly is added to zero: see `Scope::filter`.
     let identities = client
         .prepare_cached(&format!(
             "SELECT {STORED_ROW} FROM unnest($1::bigint[], $2::bigint[]) AS k (trace_hash, id_hash) \
-             JOIN traces t ON t.trace_hash = k.trace_hash \
-             JOIN spans s ON s.trace_hash = k.trace_hash AND s.id_hash = k.id_hash \
-             AND s.sequence >= t.first_sequence AND s.sequence <= t.last_sequence"
+             CROSS JOIN LATERAL (SELECT FROM traces t WHERE t.trace_hash = k.trace_hash LIMIT 1) t \
+             CROSS JOIN LATERAL (SELECT * FROM spans c WHERE c.trace_hash = k.trace_hash \
+             AND c.id_hash = k.id_hash OFFSET 0) s"
         ))
         .await?;
     let traces = client
@@ -194,7 +194,7 @@ async fn read_keys(client: &Object, keys: &Keys, found: &mut Found) -> Result<()
             .prepare_cached(&format!(
                 "SELECT {STORED_ROW} FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) AS k (id_hash, account_key, id) \
                  CROSS JOIN LATERAL (SELECT * FROM spans c WHERE c.id_hash = k.id_hash \
-                 AND c.account_key = k.account_key AND c.id = k.id ORDER BY c.version DESC LIMIT 1) s"
+                 AND c.account_key + 0 = k.account_key AND c.id = k.id ORDER BY c.version DESC LIMIT 1) s"
             ))
             .await?;
         let newest_of = [&columns.0 as &(dyn tokio_postgres::types::ToSql + Sync), &columns.1, &columns.2];
