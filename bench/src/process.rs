@@ -13,13 +13,15 @@ pub struct ServerProcess {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for OTLP over gRPC.
+    pub grpc_address: Option<SocketAddr>,
     /// From the start of the process to the first answer of `/healthz`.
     pub ready_after: Duration,
     data: PathBuf,
 }
 
 impl ServerProcess {
-    /// Starts `binary serve` on a free port of loopback.
+    /// Starts `binary serve` on free ports of loopback.
     pub fn start(binary: &Path, data: &Path) -> Result<Self> {
         Self::start_with(binary, data, &[])
     }
@@ -28,7 +30,7 @@ impl ServerProcess {
     pub fn start_with(binary: &Path, data: &Path, arguments: &[&str]) -> Result<Self> {
         let begin = Instant::now();
         let mut child = Command::new(binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -36,7 +38,9 @@ impl ServerProcess {
             .with_context(|| format!("start {}", binary.display()))?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-        let address = find_address(&line).with_context(|| format!("no address in {line:?}"))?;
+        let mut addresses = find_addresses(&line);
+        let address = addresses.next().with_context(|| format!("no address in {line:?}"))?;
+        let grpc_address = addresses.next();
         let health = crate::http::request("GET", "/healthz", "", b"");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (status, _) =
@@ -44,7 +48,7 @@ impl ServerProcess {
         if status != 200 {
             bail!("/healthz answers {status}");
         }
-        Ok(Self { child, address, ready_after: begin.elapsed(), data: data.to_owned() })
+        Ok(Self { child, address, grpc_address, ready_after: begin.elapsed(), data: data.to_owned() })
     }
 
     /// Returns user and system CPU seconds so far.
@@ -102,9 +106,9 @@ impl Drop for ServerProcess {
     }
 }
 
-fn find_address(line: &str) -> Option<SocketAddr> {
+fn find_addresses(line: &str) -> impl Iterator<Item = SocketAddr> {
     line.split(|c: char| c.is_whitespace() || c == '/' || c == '"' || c == ',')
-        .find_map(|word| word.parse().ok())
+        .filter_map(|word| word.parse().ok())
 }
 
 /// Returns the bytes of all files below a directory.

@@ -95,3 +95,32 @@ def test_the_account_travels_as_header_and_as_metadata(server: Server) -> None:
         trace_id = trace.format_trace_id(sent[0].context.trace_id)
         read = server.span(trace_id, trace.format_span_id(sent[0].context.span_id))
         assert read["account"] == "acct-otlp"
+
+
+@pytest.mark.parametrize("form", ["x-api-key", "authorization"])
+def test_a_key_travels_as_header_and_as_metadata(keyed_server: Server, form: str) -> None:
+    secret = keyed_server.secret or ""
+    headers = {form: f"Bearer {secret}" if form == "authorization" else secret}
+    http, grpc = f"{keyed_server.url}/v1/traces", f"http://{keyed_server.grpc}"
+    for exporter in (
+        HttpExporter(endpoint=http, headers=headers),
+        GrpcExporter(endpoint=grpc, insecure=True, headers=headers),
+    ):
+        sent = spans()
+        assert exporter.export(sent) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+        for span in sent:
+            ids = (trace.format_trace_id(span.context.trace_id), trace.format_span_id(span.context.span_id))
+            assert keyed_server.span(*ids)["account"] == "team"
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "esk_wrong"}, {"authorization": "Bearer esk_wrong"}])
+def test_without_a_valid_key_nothing_is_taken(keyed_server: Server, headers: dict[str, str]) -> None:
+    before = keyed_server.get("/api/traces?limit=1000")["traces"]
+    for exporter in (
+        HttpExporter(endpoint=f"{keyed_server.url}/v1/traces", headers=headers, timeout=5),
+        GrpcExporter(endpoint=f"http://{keyed_server.grpc}", insecure=True, headers=headers, timeout=5),
+    ):
+        assert exporter.export(spans()) is SpanExportResult.FAILURE
+        exporter.shutdown()
+    assert keyed_server.get("/api/traces?limit=1000")["traces"] == before

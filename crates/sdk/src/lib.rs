@@ -55,6 +55,8 @@ mod record;
 pub mod settings;
 mod span;
 mod trace;
+#[cfg(feature = "otlp")]
+mod trace_context;
 mod tracer;
 pub mod transport;
 mod usage;
@@ -72,5 +74,7 @@ pub use record::RawSpan;
 pub use settings::Environment;
 pub use span::{Current, Span, SpanBuilder};
 pub use trace::Trace;
+#[cfg(feature = "otlp")]
+pub use trace_context::TraceContext;
 pub use tracer::{RawStart, Tracer, TracerBuilder};
 pub use usage::{TurnUsage, Usage};

@@ -19,6 +19,9 @@ pub(crate) struct Inner {
     pub(crate) trace_id: IdText,
     pub(crate) task_id: Option<Box<str>>,
     pub(crate) group_id: Option<Box<str>>,
+    /// Where the trace comes from, if another process began it.
+    #[cfg(feature = "otlp")]
+    pub(crate) remote: Option<Box<crate::trace_context::TraceContext>>,
 }
 
 impl Trace {
@@ -27,7 +30,27 @@ impl Trace {
             return Self { inner: None };
         }
         let pipeline = Arc::clone(pipeline);
-        Self { inner: Some(Arc::new(Inner { pipeline, trace_id, task_id: None, group_id: None })) }
+        Self {
+            inner: Some(Arc::new(Inner {
+                pipeline,
+                trace_id,
+                task_id: None,
+                group_id: None,
+                #[cfg(feature = "otlp")]
+                remote: None,
+            })),
+        }
+    }
+
+    /// Sets the span of another process under which this trace's spans stand where none of this process is nearer.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn continuing(self, remote: crate::trace_context::TraceContext) -> Self {
+        self.changed(|inner| inner.remote = Some(Box::new(remote)))
+    }
+
+    #[cfg(feature = "otlp")]
+    pub(crate) fn remote(&self) -> Option<&crate::trace_context::TraceContext> {
+        self.inner.as_ref()?.remote.as_deref()
     }
 
     /// Sets the Agentex task of all spans of this handle.
@@ -49,6 +72,8 @@ impl Trace {
             trace_id: shared.trace_id.clone(),
             task_id: shared.task_id.clone(),
             group_id: shared.group_id.clone(),
+            #[cfg(feature = "otlp")]
+            remote: shared.remote.clone(),
         });
         change(&mut inner);
         Self { inner: Some(Arc::new(inner)) }
@@ -56,7 +81,9 @@ impl Trace {
 
     /// Begins a span. It starts with [`SpanBuilder::start`] or one of the scopes.
     ///
-    /// Its parent is the span whose scope this is in, if that belongs to the same trace; otherwise it is a root.
+    /// Its parent is the span whose scope this is in, if that belongs to the same trace; otherwise the span of another
+    /// process that the trace goes on from ([`Tracer::continue_trace`](crate::Tracer::continue_trace)); otherwise it
+    /// is a root.
     pub fn span(&self, name: impl Into<Cow<'static, str>>) -> SpanBuilder {
         SpanBuilder::new(self.clone(), name.into())
     }

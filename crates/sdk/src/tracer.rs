@@ -107,6 +107,12 @@ impl Tracer {
         Trace::new(&self.pipeline, trace_id.into())
     }
 
+    /// Returns the trace of a span of another process. Spans without a nearer parent stand under that one.
+    #[cfg(feature = "otlp")]
+    pub fn continue_trace(&self, remote: &crate::trace_context::TraceContext) -> Trace {
+        self.trace(remote.trace_id()).continuing(remote.clone())
+    }
+
     /// Returns a trace with a new id.
     pub fn new_trace(&self) -> Trace {
         Trace::new(&self.pipeline, ids::new_id(clock::now()))

@@ -118,10 +118,15 @@ impl SpanBuilder {
         let parent_id = match self.parent {
             Parent::Id(id) => Some(id),
             Parent::None => None,
-            Parent::Ambient => context::with_current(|current| {
-                self.trace.is_same(&current.trace).then(|| current.span_id.clone())
-            })
-            .flatten(),
+            Parent::Ambient => {
+                let near = context::with_current(|current| {
+                    self.trace.is_same(&current.trace).then(|| current.span_id.clone())
+                });
+                let near = near.flatten();
+                #[cfg(feature = "otlp")]
+                let near = near.or_else(|| self.trace.remote().map(|remote| remote.span_id().into()));
+                near
+            }
         };
         let observed = inner.pipeline.observability_ids();
         let mut span = Span {
