@@ -4,6 +4,7 @@
 
 pub mod bodies;
 pub mod http;
+pub mod made;
 pub mod process;
 pub mod statistics;
 pub mod workload;

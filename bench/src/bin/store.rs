@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use clap::Parser;
+use endspan_bench::made::to_span;
 use endspan_bench::process::directory_bytes;
 use endspan_bench::statistics::{median, percentile, print_table};
-use endspan_bench::workload::{Ev, Gen, Set, Span as Made, events, uuid_str};
-use endspan_model::{AccountId, Payload, Span, SpanId, Status, Timestamp, TraceId};
+use endspan_bench::workload::{Ev, Gen, Set, Span as Made, events};
+use endspan_model::{AccountId, Span, SpanId, TraceId};
 use endspan_store::{SpanStore, WriteOperation, WriteRequest};
 use endspan_store_embedded::{EmbeddedStore, Options};
 
@@ -156,20 +156,6 @@ fn in_end_order(made: &[Made]) -> Result<Vec<Span>> {
             Ev::Start(_) => None,
         })
         .collect()
-}
-
-fn to_span(made: &Made) -> Result<Span> {
-    let time = |micros| Timestamp::from_unix_micros(micros).context("time out of range");
-    let payload = |text: &str| Payload::parse(Bytes::copy_from_slice(text.as_bytes()));
-    let mut span =
-        Span::new(uuid_str(&made.trace_id), uuid_str(&made.id), made.name.as_str(), time(made.start_us)?);
-    span.parent_id = made.parent_id.as_ref().map(|id| uuid_str(id).into());
-    span.end_time = Some(time(made.end_us)?);
-    span.status = Some(if made.status == "ERROR" { Status::Error } else { Status::Success });
-    span.input = Some(payload(&made.input)?);
-    span.output = Some(payload(&made.output)?);
-    span.metadata = Some(payload(&made.metadata)?);
-    Ok(span)
 }
 
 fn raw_bytes(spans: &[Made]) -> usize {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use endspan_model::{AccountId, Payload, Span, SpanId, SpanPatch, Timestamp};
 use endspan_store::{
-    Deleting, Deletion, ListQuery, SpanStore, StoreError, TraceQuery, WriteOperation, WriteRequest,
-    conformance::block_on,
+    Deleting, Deletion, ListQuery, SpanQuery, SpanStore, StoreError, TraceQuery, WriteOperation,
+    WriteRequest, conformance::block_on, search::SpanFilter, text::TextQuery,
 };
 use endspan_store_embedded::{EmbeddedStore, Options};
 
@@ -110,6 +110,7 @@ pub(crate) fn check(
 ) -> HashMap<usize, usize> {
     block_on(async {
         let query = ListQuery { limit: u32::MAX, ..ListQuery::default() };
+        let mut passing_texts = 0;
         let mut found: HashMap<usize, BTreeMap<String, Span>> = HashMap::new();
         let mut of_trace: HashMap<(AccountId, String), u64> = HashMap::new();
         for stored in store.list_spans(None, &query).await.unwrap() {
@@ -119,6 +120,8 @@ pub(crate) fn check(
             let trace = (stored.account.clone(), stored.span.trace_id.as_str().to_owned());
             *of_trace.entry(trace).or_default() += 1;
             if stored.account == passing() {
+                let text = stored.span.input.as_ref().map(|input| input.as_str());
+                passing_texts += u64::from(text.is_some_and(|text| text.contains("passes")));
                 assert!(stored.span.start_time < Timestamp::from_unix_micros(0).unwrap());
                 continue;
             }
@@ -148,8 +151,24 @@ pub(crate) fn check(
         assert_eq!(summaries, of_trace, "the summaries count what is stored");
         let spans: u64 = store.accounts().await.unwrap().iter().map(|usage| usage.spans).sum();
         assert_eq!(spans, of_trace.values().sum::<u64>(), "and so do the accounts");
+        let passing_spans =
+            of_trace.iter().filter(|((account, _), _)| *account == passing()).map(|(_, spans)| spans);
+        check_searches(store, passing_spans.sum(), passing_texts).await;
         reached
     })
+}
+
+/// Columns and filters find what rows and payloads say, among the spans that pass.
+async fn check_searches(store: &EmbeddedStore, passing_spans: u64, passing_texts: u64) {
+    let found = async |filter: SpanFilter| {
+        let query = SpanQuery { filter, limit: 10_000, ..SpanQuery::default() };
+        store.search_spans(Some(&passing()), &query).await.unwrap().spans.len() as u64
+    };
+    let text = |term: &str| SpanFilter { text: TextQuery::parse(&[term]).unwrap(), ..SpanFilter::default() };
+    assert_eq!(found(text("passes")).await, passing_texts, "text is found where it is");
+    assert_eq!(found(text("no such words")).await, 0);
+    let work = SpanFilter { names: ["work".to_owned()].into(), ..SpanFilter::default() };
+    assert_eq!(found(work).await, passing_spans, "spans are found by their name");
 }
 
 fn difference(expected: &BTreeMap<String, Span>, found: &BTreeMap<String, Span>) -> Vec<String> {

@@ -1,49 +1,24 @@
-//! Measures reading on the embedded store, without HTTP: pages under filters, text, the structure of a large trace.
-//!
-//! `cargo run --release -p endspan-bench --bin search -- --spans 1000000` prints the tables of `bench/README.md`.
+//! Pages under filters, and the structure of a large trace, in a store of many small spans.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
-use endspan_bench::statistics::{percentile, print_table};
+use endspan_bench::statistics::print_table;
 use endspan_model::{AccountId, Payload, Span, SpanType, Status, Timestamp};
 use endspan_store::search::{SpanFilter, SpanSort};
 use endspan_store::text::TextQuery;
-use endspan_store::{SpanQuery, SpanStore, TraceQuery, WriteOperation, WriteRequest};
+use endspan_store::{SpanQuery, SpanStore, TraceFilter, TraceQuery};
 use endspan_store_embedded::{EmbeddedStore, Options};
 
-/// Measures reading on the embedded store.
-#[derive(Parser)]
-struct Arguments {
-    /// Where the store keeps its files; the run uses a fresh directory below it.
-    #[arg(long, default_value = "bench/out")]
-    data: PathBuf,
-    /// Spans in the store, 20 a trace.
-    #[arg(long, default_value_t = 1_000_000)]
-    spans: usize,
-    /// Bytes of input of each span.
-    #[arg(long, default_value_t = 200)]
-    payload: usize,
-    /// How often each query runs.
-    #[arg(long, default_value_t = 30)]
-    runs: usize,
-    /// Spans of the one large trace.
-    #[arg(long, default_value_t = 100_000)]
-    large: usize,
-}
+use crate::{Arguments, row, write};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.data)?;
+pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let directory = tempfile::tempdir_in(&arguments.data)?;
     let store = EmbeddedStore::open(directory.path(), Options::default())?;
     let account = AccountId::default();
-    write(&store, (0..arguments.large).map(|number| made(&arguments, number, Some("large")))).await?;
-    write(&store, (0..arguments.spans).map(|number| made(&arguments, number, None))).await?;
+    write(&store, (0..arguments.large).map(|number| made(arguments, number, Some("large")))).await?;
+    write(&store, (0..arguments.spans).map(|number| made(arguments, number, None))).await?;
     store.maintain().await?;
 
     let all = SpanFilter::default;
@@ -91,35 +66,29 @@ async fn main() -> Result<()> {
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     rows.push(row("structure of the large trace", arguments.large, &mut times));
-    let mut times = Vec::new();
-    for _ in 0..arguments.runs {
-        let begin = Instant::now();
-        store.list_traces(Some(&account), &TraceQuery { limit: 50, ..TraceQuery::default() }).await?;
-        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    let all = TraceFilter::default;
+    let filters = [
+        ("newest 50 traces", all()),
+        (
+            "traces with an error and 1 ms at least",
+            TraceFilter { has_error: Some(true), min_duration_micros: Some(1000), ..all() },
+        ),
+        ("traces of a name that none has", TraceFilter { name: Some("none".to_owned()), ..all() }),
+        ("traces with tokens, which none has", TraceFilter { min_tokens: Some(1), ..all() }),
+        ("traces with a text that one span has", TraceFilter { text: text("needle7")?, ..all() }),
+    ];
+    for (name, filter) in filters {
+        let query = TraceQuery { limit: 50, filter, ..TraceQuery::default() };
+        let (mut times, mut found) = (Vec::new(), 0);
+        for _ in 0..arguments.runs {
+            let begin = Instant::now();
+            found = store.list_traces(Some(&account), &query).await?.traces.len();
+            times.push(begin.elapsed().as_secs_f64() * 1e3);
+        }
+        rows.push(row(name, found, &mut times));
     }
-    rows.push(row("newest 50 traces", 50, &mut times));
     print_table(&["query", "found", "p50 ms", "p99 ms"], &rows);
     store.close().await?;
-    Ok(())
-}
-
-fn row(name: &str, found: usize, times: &mut [f64]) -> Vec<String> {
-    let (half, most) = (percentile(times, 0.5), percentile(times, 0.99));
-    vec![name.to_owned(), found.to_string(), format!("{half:.1}"), format!("{most:.1}")]
-}
-
-async fn write(store: &EmbeddedStore, spans: impl Iterator<Item = Result<Span>>) -> Result<()> {
-    let mut operations = Vec::new();
-    let mut spans = spans.peekable();
-    while let Some(span) = spans.next() {
-        operations.push(WriteOperation::Upsert(span?));
-        if operations.len() == 2000 || spans.peek().is_none() {
-            let operations = std::mem::take(&mut operations);
-            let account = AccountId::default();
-            let request = WriteRequest { account, operations, all_or_nothing: false, check_parents: false };
-            ensure!(store.write(request).await?.is_success(), "a span was rejected");
-        }
-    }
     Ok(())
 }
 
