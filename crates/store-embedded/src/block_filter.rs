@@ -13,8 +13,9 @@
 //! bitmap of runs   bytes, likewise
 //! ```
 //!
-//! Word: FNV-1a over the bytes, multiplied by [`MIX`]; its three bits are at the bits from 0, 21 and 42 on. Run: the bytes as
-//! a number, the first one highest, multiplied by [`MIX`], from bit 40 on. Both modulo the size of the bitmap.
+//! Word: the sum of its bytes times powers of 257, the last byte times 1, multiplied by [`MIX`] and xored with itself shifted
+//! right by 29; its three bits are at the bits from 0, 21 and 42 on. Run: the bytes as a number, the first one highest,
+//! multiplied by [`MIX`], from bit 40 on. All modulo the size of the bitmap; sums and products modulo 2^64.
 
 use endspan_store::text::{Term, TermForm, searched};
 
@@ -68,13 +69,17 @@ impl Bits {
     }
 }
 
-fn word_hash(word: &[u8]) -> u64 {
-    word.iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+/// Adds a byte to the sum of a word.
+const fn extended(sum: u64, byte: u8) -> u64 {
+    (sum << 8).wrapping_add(sum).wrapping_add(byte as u64)
 }
 
-fn word_bits(hash: u64) -> [u64; 3] {
-    let mixed = hash.wrapping_mul(MIX);
+fn word_sum(word: &[u8]) -> u64 {
+    word.iter().fold(0, |sum, byte| extended(sum, *byte))
+}
+
+fn word_bits(sum: u64) -> [u64; 3] {
+    let mixed = sum.wrapping_mul(MIX);
     let mixed = mixed ^ (mixed >> 29);
     [mixed, mixed >> 21, mixed >> 42]
 }
@@ -91,14 +96,20 @@ const fn is_word(byte: u8) -> bool {
 pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>> {
     let larger = (content.len() / USUAL_BYTES).checked_ilog2().map_or(0, |log2| log2 + 1);
     let mut words = Bits::new((WORD_BITS + larger).min(MAX_BITS));
-    let mut runs = Bits::new((RUN_BITS + larger).min(MAX_BITS));
+    let mut runs = Flags::new((RUN_BITS + larger).min(MAX_BITS));
     for record in scan_records(block_key, content) {
         let record = record?;
         for text in [record.input, record.output, record.metadata] {
-            let text = searched(std::str::from_utf8(text).unwrap_or_default());
-            add(text.as_bytes(), &mut words, &mut runs);
+            // Text of ASCII without escapes needs no more than lower case, which is seen to byte by byte.
+            if text.is_ascii() && memchr::memchr(b'\\', text).is_none() {
+                add(text, &mut words, &mut runs);
+            } else {
+                let text = searched(std::str::from_utf8(text).unwrap_or_default());
+                add(text.as_bytes(), &mut words, &mut runs);
+            }
         }
     }
+    let mut runs = runs.pack();
     let (word_log2, run_log2) = (words.fold(), runs.fold());
     let mut filter = Vec::with_capacity(HEAD_BYTES + (words.words.len() + runs.words.len()) * 8);
     filter.extend([FORMAT, word_log2, run_log2]);
@@ -108,23 +119,60 @@ pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>> {
     Ok(filter)
 }
 
-fn add(text: &[u8], words: &mut Bits, runs: &mut Bits) {
-    const START: u64 = 0xcbf2_9ce4_8422_2325;
-    let (mut hash, mut run) = (START, 0_u32);
-    for (at, byte) in text.iter().copied().enumerate() {
+/// A bitmap with a byte a bit: setting one is a store and nothing else.
+struct Flags {
+    flags: Vec<u8>,
+    mask: u64,
+}
+
+impl Flags {
+    fn new(log2: u32) -> Self {
+        let bits = 1_usize << log2.max(6);
+        Self { flags: vec![0; bits], mask: bits as u64 - 1 }
+    }
+
+    fn set(&mut self, hash: u64) {
+        if let Some(flag) = self.flags.get_mut((hash & self.mask) as usize) {
+            *flag = 1;
+        }
+    }
+
+    fn pack(&self) -> Bits {
+        let pack = |flags: &[u8]| flags.iter().rev().fold(0, |word, flag| word << 1 | u64::from(*flag));
+        Bits { words: self.flags.chunks(64).map(pack).collect(), mask: self.mask }
+    }
+}
+
+/// For each byte its lower case, and whether it is part of a word.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would say so")]
+const BYTES: [(u8, bool); 256] = {
+    let mut bytes = [(0, false); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        bytes[byte] = ((byte as u8).to_ascii_lowercase(), is_word(byte as u8));
+        byte += 1;
+    }
+    bytes
+};
+
+fn add(text: &[u8], words: &mut Bits, runs: &mut Flags) {
+    let (mut sum, mut run, mut in_word) = (0_u64, 0_u32, false);
+    for (at, byte) in text.iter().enumerate() {
+        let Some((byte, is_word)) = BYTES.get(usize::from(*byte)).copied() else { continue };
         run = (run << 8 | u32::from(byte)) & 0xff_ffff;
         if at >= 2 {
             runs.set(run_bit(run));
         }
-        if is_word(byte) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        } else if hash != START {
-            word_bits(hash).into_iter().for_each(|bit| words.set(bit));
-            hash = START;
+        if is_word {
+            sum = extended(sum, byte);
+            in_word = true;
+        } else if in_word {
+            word_bits(sum).into_iter().for_each(|bit| words.set(bit));
+            (sum, in_word) = (0, false);
         }
     }
-    if hash != START {
-        word_bits(hash).into_iter().for_each(|bit| words.set(bit));
+    if in_word {
+        word_bits(sum).into_iter().for_each(|bit| words.set(bit));
     }
 }
 
@@ -139,7 +187,7 @@ impl TermBits {
     pub(crate) fn new(term: &Term) -> Self {
         match term.form() {
             TermForm::Words(words) => {
-                let words = words.iter().map(|word| word_bits(word_hash(word.as_bytes()))).collect();
+                let words = words.iter().map(|word| word_bits(word_sum(word.as_bytes()))).collect();
                 Self { words, runs: Vec::new() }
             }
             TermForm::Substring(text) => {
@@ -149,7 +197,7 @@ impl TermBits {
                 let words = words.into_iter().skip(1).filter(|word| !word.is_empty());
                 let run = |run: &[u8]| run_bit(run.iter().fold(0, |run, byte| run << 8 | u32::from(*byte)));
                 Self {
-                    words: words.map(|word| word_bits(word_hash(word))).collect(),
+                    words: words.map(|word| word_bits(word_sum(word))).collect(),
                     runs: text.as_bytes().windows(3).map(run).collect(),
                 }
             }

@@ -36,10 +36,12 @@ const WORTHWHILE_BYTES: i64 = 4 * FULL_BYTES as i64;
 /// Waiting blocks that make a run worth its while when nothing else happens.
 const WORTHWHILE_BLOCKS: i64 = 16;
 /// Blocks whose filters are made and stored together.
-const FILTERED_BLOCKS: i64 = 16;
-/// While writes come in, making filters pauses this many times as long as it takes: what is written now is searched by
-/// looking through it, and has its filters when there is time.
-const BUSY_FILTER_PAUSE: u32 = 15;
+const FILTERED_BLOCKS: i64 = 64;
+/// While writes come in, making filters pauses this many times as long as it takes: the first number when text was searched
+/// for lately, the second when it was not. What has no filter yet is searched by looking through it.
+const BUSY_FILTER_PAUSES: (u32, u32) = (1, 15);
+/// How long a store that was searched for text makes filters as fast as spans come in.
+const LATELY: Duration = Duration::from_secs(600);
 /// How often the compactor looks for work.
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -122,11 +124,19 @@ pub(crate) fn run(
                 return Ok(did);
             }
             let filtered = compactor.filter_some()?;
-            filters_from = Instant::now() + began.elapsed() * BUSY_FILTER_PAUSE;
-            Ok(filtered || did)
+            // The time that it took a core, not the time that the writer was busy.
+            let took = compactor.filtering;
+            let is_searched = shared.searched_text_within(LATELY);
+            let pauses = if is_searched { BUSY_FILTER_PAUSES.0 } else { BUSY_FILTER_PAUSES.1 };
+            filters_from = Instant::now() + took * pauses;
+            // What was searched for text and filtered something comes back soon.
+            Ok(did || (filtered && (is_quiet || is_searched)))
         });
         pause = match worked {
             // While writes are waiting, the compactor takes a third of a core at most.
+            Ok(true) if shared.searched_text_within(LATELY) && !is_quiet => {
+                compactor.filtering.min(started.elapsed())
+            }
             Ok(true) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
             Ok(true) => Duration::ZERO,
             Ok(false) => INTERVAL,
@@ -157,6 +167,8 @@ struct Compactor<'a> {
     decompressor: Decompressor,
     is_eager: bool,
     made_progress: bool,
+    /// How long the latest filters took to make.
+    filtering: Duration,
 }
 
 /// A live record of an old block.
@@ -178,6 +190,7 @@ impl<'a> Compactor<'a> {
             decompressor: Decompressor::new()?,
             is_eager: false,
             made_progress: false,
+            filtering: Duration::ZERO,
         })
     }
 
@@ -197,6 +210,7 @@ impl<'a> Compactor<'a> {
     /// Makes the filters of some settled blocks that have none, the latest first. Returns whether there were any.
     fn filter_some(&mut self) -> Result<bool> {
         let (connection, shared) = (self.connection, self.shared);
+        let began = Instant::now();
         let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
         let filters = in_snapshot(&mut reading, |reading| {
             let mut blocks = reading.connection.prepare_cached(
@@ -216,6 +230,7 @@ impl<'a> Compactor<'a> {
             }
             Ok(filters)
         })?;
+        self.filtering = began.elapsed();
         if filters.is_empty() {
             return Ok(false);
         }

@@ -3,7 +3,8 @@
 use std::{
     collections::HashMap,
     hash::Hasher as _,
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use endspan_model::AccountId;
@@ -26,6 +27,9 @@ pub(crate) struct Shared {
     /// Why the latest commit failed, while it is the latest.
     failure: Mutex<Option<String>>,
     closed: AtomicBool,
+    opened: Instant,
+    /// Milliseconds from the opening to the latest search for text; 0 before the first.
+    text_searched_after_ms: AtomicU64,
 }
 
 impl Shared {
@@ -46,6 +50,8 @@ impl Shared {
             latest: AtomicI64::new(latest),
             failure: Mutex::new(None),
             closed: AtomicBool::new(false),
+            opened: Instant::now(),
+            text_searched_after_ms: AtomicU64::new(0),
         }
     }
 
@@ -55,6 +61,17 @@ impl Shared {
 
     pub(crate) fn advance(&self, version: i64) {
         self.latest.fetch_max(version, Ordering::AcqRel);
+    }
+
+    pub(crate) fn note_text_search(&self) {
+        let after_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.text_searched_after_ms.store(after_ms.max(1), Ordering::Relaxed);
+    }
+
+    /// Returns whether text was searched for within this time.
+    pub(crate) fn searched_text_within(&self, time: Duration) -> bool {
+        let after = Duration::from_millis(self.text_searched_after_ms.load(Ordering::Relaxed));
+        !after.is_zero() && self.opened.elapsed().saturating_sub(after) < time
     }
 
     pub(crate) fn set_failure(&self, failure: Option<String>) {

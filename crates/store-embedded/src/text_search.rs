@@ -34,6 +34,7 @@ impl<'q> TextSearch<'q> {
         text: &'q TextQuery,
         names: &NameTexts,
     ) -> Result<Self> {
+        reading.shared.note_text_search();
         let mut traces = HashSet::new();
         for trace_id in text.trace_ids() {
             traces.extend(named_traces(reading, account, trace_id)?);
