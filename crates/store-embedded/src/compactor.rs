@@ -35,15 +35,17 @@ const RUN_BLOCKS: i64 = 4096;
 const WORTHWHILE_BYTES: i64 = 4 * FULL_BYTES as i64;
 /// Waiting blocks that make a run worth its while when nothing else happens.
 const WORTHWHILE_BLOCKS: i64 = 16;
-/// Blocks whose filters are made and stored together.
+/// Most blocks whose filters are made and stored together.
 const FILTERED_BLOCKS: i64 = 64;
 /// While writes come in, making filters pauses this many times as long as it takes: the first number when text was searched
 /// for lately, the second when it was not. What has no filter yet is searched by looking through it.
-const BUSY_FILTER_PAUSES: (u32, u32) = (1, 15);
+const BUSY_FILTER_PAUSES: (u32, u32) = (0, 15);
 /// How long a store that was searched for text makes filters as fast as spans come in.
 const LATELY: Duration = Duration::from_secs(600);
 /// How often the compactor looks for work.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// The same while text is searched for.
+const SEARCHED_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the writer swaps in one transaction.
 #[derive(Debug, Default)]
@@ -112,34 +114,35 @@ pub(crate) fn run(
     };
     let mut pause = INTERVAL;
     let mut seen = shared.latest();
-    let mut filters_from = Instant::now();
+    let mut changed = Instant::now();
+    let mut filters_from = changed;
     while switch.wait(pause) {
-        let latest = shared.latest();
-        let is_quiet = latest == seen;
-        seen = latest;
         let started = Instant::now();
+        let latest = shared.latest();
+        if std::mem::replace(&mut seen, latest) != latest {
+            changed = started;
+        }
+        let is_quiet = started.duration_since(changed) >= INTERVAL;
+        let is_searched = shared.searched_text_within(LATELY);
         let worked = compactor.step(is_quiet).and_then(|did| {
             let began = Instant::now();
             if !is_quiet && began < filters_from {
-                return Ok(did);
+                return Ok((did, false));
             }
             let filtered = compactor.filter_some()?;
             // The time that it took a core, not the time that the writer was busy.
             let took = compactor.filtering;
-            let is_searched = shared.searched_text_within(LATELY);
             let pauses = if is_searched { BUSY_FILTER_PAUSES.0 } else { BUSY_FILTER_PAUSES.1 };
             filters_from = Instant::now() + took * pauses;
-            // What was searched for text and filtered something comes back soon.
-            Ok(did || (filtered && (is_quiet || is_searched)))
+            Ok((did, filtered))
         });
         pause = match worked {
             // While writes are waiting, the compactor takes a third of a core at most.
-            Ok(true) if shared.searched_text_within(LATELY) && !is_quiet => {
-                compactor.filtering.min(started.elapsed())
-            }
-            Ok(true) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
-            Ok(true) => Duration::ZERO,
-            Ok(false) => INTERVAL,
+            Ok((true, _)) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
+            Ok((false, true)) if is_searched || is_quiet => Duration::ZERO,
+            Ok((false, false)) if is_searched && !is_quiet => SEARCHED_INTERVAL,
+            Ok((true, _)) => Duration::ZERO,
+            Ok((false, _)) => INTERVAL,
             Err(EngineError::Closed) => return,
             Err(error) => {
                 tracing::warn!(%error, "compaction failed");

@@ -32,6 +32,9 @@ const MIN_HELD: usize = 4096;
 const MAX_HELD: usize = 65_536;
 /// Where the facets begin in a row that is read as `SPAN_ROW` and the facets.
 const FACETS_AT: usize = 21;
+/// Where the start is in it, and what SQLite says of the filter behind it.
+const START_AT: usize = 7;
+const PASSES_AT: usize = FACETS_AT + 11;
 
 /// A row that passed, where it stands in the order.
 struct Candidate {
@@ -248,7 +251,7 @@ impl Search<'_> {
             SpanSort::InputTokens => "coalesce(input_tokens, 0)",
             SpanSort::OutputTokens => "coalesce(output_tokens, 0)",
         };
-        let (condition, parameters) = narrowed(&self.query.filter);
+        let (condition, parameters) = narrowed(&self.query.filter, 2);
         let mut statement = reading.connection.prepare_cached(&format!(
             "SELECT {key}, sequence FROM spans NOT INDEXED WHERE account_key = ?1{condition}"
         ))?;
@@ -375,10 +378,10 @@ impl Search<'_> {
         let query = self.query;
         let descending = query.is_descending();
         let (comparison, order) = if descending { ("<=", "DESC") } else { (">=", "ASC") };
-        let (condition, parameters) = narrowed(&query.filter);
+        let (condition, parameters) = narrowed(&query.filter, 3);
         let sql = format!(
-            "SELECT {SPAN_ROW}, {FACETS} FROM spans INDEXED BY spans_by_start \
-             WHERE account_key = ?1 AND start_micros {comparison} ?2{condition} ORDER BY start_micros {order}"
+            "SELECT {SPAN_ROW}, {FACETS}, (TRUE{condition}) FROM spans INDEXED BY spans_by_start \
+             WHERE account_key = ?1 AND start_micros {comparison} ?2 ORDER BY start_micros {order}"
         );
         let mut statement = reading.connection.prepare_cached(&sql)?;
         let bound = if descending { query.filter.start_to } else { query.filter.start_from };
@@ -391,6 +394,7 @@ impl Search<'_> {
             (bound, from, false) => bound.or(from).unwrap_or(i64::MIN),
         };
         let end = if descending { query.filter.start_from } else { query.filter.start_to };
+        let end = end.map(|end| end.unix_micros());
         let mut all: Vec<&dyn ToSql> = vec![&account_key, &begin];
         all.extend(parameters.iter().map(AsRef::as_ref));
         let mut rows = statement.query(&*all)?;
@@ -399,16 +403,11 @@ impl Search<'_> {
         let mut micros = None;
         let mut read = 0;
         while let Some(row) = rows.next()? {
-            let (row, facets) = (read_span_row(row)?, read_facets(row, FACETS_AT)?);
-            let start = row.span.start_time;
-            if end.is_some_and(|end| if descending { start < end } else { start > end })
-                && end.is_some_and(|end| start.unix_micros() != end.unix_micros())
-            {
+            let start: i64 = row.get(START_AT)?;
+            if end.is_some_and(|end| if descending { start < end } else { start > end }) {
                 break;
             }
-            if let Some(passed) =
-                micros.replace(start.unix_micros()).filter(|last| *last != start.unix_micros())
-            {
+            if let Some(passed) = micros.replace(start).filter(|last| *last != start) {
                 read += 1;
                 let is_late = read % 64 == 0 && self.page.is_late();
                 if is_late || batch.len() >= self.batch_size() {
@@ -422,7 +421,11 @@ impl Search<'_> {
                     return Ok(());
                 }
             }
-            batch.extend(self.check(reading, row, &facets)?);
+            // What does not pass comes out all the same, so that the time is looked at.
+            if row.get::<_, bool>(PASSES_AT)? {
+                let (row, facets) = (read_span_row(row)?, read_facets(row, FACETS_AT)?);
+                batch.extend(self.check(reading, row, &facets)?);
+            }
         }
         drop(rows);
         drop(statement);
@@ -519,8 +522,8 @@ fn by_ids(
     Ok(())
 }
 
-/// Returns what SQLite can tell of a filter, with its parameters in order.
-fn narrowed(filter: &SpanFilter) -> (String, Vec<Box<dyn ToSql>>) {
+/// Returns what SQLite can tell of a filter, with its parameters in order, the first of which gets a number.
+fn narrowed(filter: &SpanFilter, first: usize) -> (String, Vec<Box<dyn ToSql>>) {
     let mut sql = String::new();
     let mut parameters: Vec<Box<dyn ToSql>> = Vec::new();
     if filter.parents_only {
@@ -552,7 +555,10 @@ fn narrowed(filter: &SpanFilter) -> (String, Vec<Box<dyn ToSql>>) {
         ("acp_type", &filter.acp_types),
     ] {
         if !texts.is_empty() {
-            let places = vec!["?"; texts.len()].join(", ");
+            let first = first + parameters.len();
+            let places: Vec<String> =
+                (first..first + texts.len()).map(|number| format!("?{number}")).collect();
+            let places = places.join(", ");
             // Past SQLite's limit on parameters the row is checked by the filter alone.
             if texts.len() <= 1000 {
                 sql.push_str(&format!(" AND {column} IN ({places})"));
@@ -574,6 +580,7 @@ mod tests {
     #[test]
     fn facets_follow_the_columns_of_a_span() {
         assert_eq!(SPAN_ROW.split(',').count(), FACETS_AT);
+        assert_eq!(SPAN_ROW.split(", ").nth(START_AT), Some("start_micros"));
         assert_eq!(FACETS.split(',').count(), 11);
     }
 }

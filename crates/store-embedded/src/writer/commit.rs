@@ -398,18 +398,20 @@ impl<'c> Committer<'c> {
         Ok(())
     }
 
-    /// Stores filters in a transaction of its own. A block that went meanwhile gets none.
-    pub(crate) fn store_filters(&mut self, filters: &[(i64, Option<Vec<u8>>)]) -> Result<()> {
+    /// Stores filters in a transaction of its own. A block that went meanwhile gets none. Returns how many blocks were there.
+    pub(crate) fn store_filters(&mut self, filters: &[(i64, Option<Vec<u8>>)]) -> Result<usize> {
+        let mut blocks = 0;
         self.in_transaction(|committer| {
             for (block_key, filter) in filters {
-                if committer.set_filtered.execute([block_key])? > 0
-                    && let Some(filter) = filter
-                {
+                let found = committer.set_filtered.execute([block_key])?;
+                blocks += found;
+                if let Some(filter) = filter.as_ref().filter(|_| found > 0) {
                     committer.insert_filter.execute(params![block_key, filter])?;
                 }
             }
             Ok(())
-        })
+        })?;
+        Ok(blocks)
     }
 
     /// Gives free pages at the end of the file back, a few at a time. Returns whether more are left.

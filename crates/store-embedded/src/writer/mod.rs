@@ -39,7 +39,7 @@ const VACUUM_SLICE: u32 = 256;
 pub(crate) enum Job {
     /// Replaces blocks. Answers whether that worked.
     Swap(Box<Swap>, oneshot::Sender<bool>),
-    /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that worked.
+    /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that changed anything.
     Filter(Vec<(i64, Option<Vec<u8>>)>, oneshot::Sender<bool>),
     /// Deletes a piece and answers what that was.
     Delete(Option<AccountId>, Deletion, oneshot::Sender<std::result::Result<Deleted, StoreError>>),
@@ -139,7 +139,7 @@ impl<'c> Writer<'c> {
                     if let Err(error) = &stored {
                         tracing::warn!(%error, "the filters of blocks could not be stored");
                     }
-                    let _ = reply.send(stored.is_ok());
+                    let _ = reply.send(stored.is_ok_and(|blocks| blocks > 0));
                     is_tidy = false;
                 }
                 Some(Job::Delete(account, deletion, reply)) => {
