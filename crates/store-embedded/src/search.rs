@@ -380,7 +380,7 @@ impl Search<'_> {
         let (comparison, order) = if descending { ("<=", "DESC") } else { (">=", "ASC") };
         let (condition, parameters) = narrowed(&query.filter, 3);
         let sql = format!(
-            "SELECT {SPAN_ROW}, {FACETS}, (TRUE{condition}) FROM spans INDEXED BY spans_by_start \
+            "SELECT {SPAN_ROW}, {FACETS}, (TRUE{condition}) IS TRUE FROM spans INDEXED BY spans_by_start \
              WHERE account_key = ?1 AND start_micros {comparison} ?2 ORDER BY start_micros {order}"
         );
         let mut statement = reading.connection.prepare_cached(&sql)?;

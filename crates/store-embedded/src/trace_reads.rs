@@ -33,7 +33,7 @@ pub(crate) fn list_traces(
     let connection = reading.connection;
     // With a deadline SQLite shows what it passes over, too, so that the place is known when time is up.
     let (passes, narrowed) = match query.deadline {
-        Some(_) => (format!("(TRUE{})", conditions(filter)), String::new()),
+        Some(_) => (format!("(TRUE{}) IS TRUE", conditions(filter)), String::new()),
         None => ("TRUE".to_owned(), conditions(filter)),
     };
     // Rows come in the order of the index, and reading ends with the page, so that only traces that are passed
