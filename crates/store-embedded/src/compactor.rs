@@ -39,7 +39,7 @@ const WORTHWHILE_BLOCKS: i64 = 16;
 const FILTERED_BLOCKS: i64 = 64;
 /// While writes come in, making filters pauses this many times as long as it takes: the first number when text was searched
 /// for lately, the second when it was not. What has no filter yet is searched by looking through it.
-const BUSY_FILTER_PAUSES: (u32, u32) = (0, 15);
+const BUSY_FILTER_PAUSES: (u32, u32) = (1, 15);
 /// How long a store that was searched for text makes filters as fast as spans come in.
 const LATELY: Duration = Duration::from_secs(600);
 /// How often the compactor looks for work.
@@ -139,7 +139,8 @@ pub(crate) fn run(
         pause = match worked {
             // While writes are waiting, the compactor takes a third of a core at most.
             Ok((true, _)) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
-            Ok((false, true)) if is_searched || is_quiet => Duration::ZERO,
+            Ok((false, true)) if is_quiet => Duration::ZERO,
+            Ok((false, true)) if is_searched => compactor.filtering,
             Ok((false, false)) if is_searched && !is_quiet => SEARCHED_INTERVAL,
             Ok((true, _)) => Duration::ZERO,
             Ok((false, _)) => INTERVAL,
