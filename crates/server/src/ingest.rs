@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::body::Body;
 use endspan_model::{AccountId, DropReason, Span, SpanPatch};
 use endspan_store::{Outcome, Rejection, StoreError, WriteOperation, WriteRequest};
+use endspan_wire::DecodeError;
 use http::{HeaderMap, Request};
 
 use crate::account::selected_account;
@@ -54,6 +55,14 @@ impl<'a> Received<'a> {
     /// Ends some of the spans as rejected.
     pub(crate) fn reject(&mut self, reason: DropReason, spans: usize) {
         self.end(telemetry::Outcome::Rejected(reason), spans);
+    }
+
+    /// Passes on what was decoded; if nothing was, every span that is still open ends as malformed.
+    pub(crate) fn decoded<T>(&mut self, decoded: Result<T, impl Into<Problem>>) -> Result<T, Problem> {
+        decoded.map_err(|error| {
+            self.reject_rest(DropReason::Malformed);
+            error.into()
+        })
     }
 
     /// Ends every span that is still open as rejected.
@@ -161,6 +170,21 @@ pub(crate) async fn write(
             Err(error)
         }
     }
+}
+
+/// Takes the one span of a request from its decoder to where it can be written: decoded, checked, redacted.
+pub(crate) fn accept(
+    app: &App,
+    received: &mut Received<'_>,
+    decoded: Result<Span, DecodeError>,
+) -> Result<Span, Problem> {
+    let mut span = received.decoded(decoded)?;
+    if let Err(rejection) = check(app, &span) {
+        received.reject_rest(reason_of(&rejection));
+        return Err(Problem::rejected(rejection));
+    }
+    redact(app, &mut span);
+    Ok(span)
 }
 
 /// Takes credentials out of a span, unless that is switched off.

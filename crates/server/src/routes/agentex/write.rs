@@ -45,18 +45,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request<Body>) 
 async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
     let mut received = Received::new(app, Protocol::Agentex, &headers, 1);
-    let mut span = match agentex::decode_create(&body.bytes) {
-        Ok(span) => span,
-        Err(error) => {
-            received.reject_rest(DropReason::Malformed);
-            return Err(error.into());
-        }
-    };
-    if let Err(rejection) = ingest::check(app, &span) {
-        received.reject_rest(reason_of(&rejection));
-        return Err(Problem::rejected(rejection));
-    }
-    ingest::redact(app, &mut span);
+    let span = ingest::accept(app, &mut received, agentex::decode_create(&body.bytes))?;
     let minimal = reply::prefers_minimal(&headers);
     let mut answer = Vec::with_capacity(if minimal { 128 } else { body.bytes.len() + 256 });
     if minimal {
@@ -99,14 +88,8 @@ async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Probl
     let id = segment::last(request.uri().path(), "span_id");
     let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
     let mut received = Received::new(app, Protocol::Agentex, &headers, 1);
-    let decoded = id.and_then(|id| Ok((id, agentex::decode_patch(&body.bytes)?)));
-    let (id, mut patch) = match decoded {
-        Ok(decoded) => decoded,
-        Err(problem) => {
-            received.reject_rest(DropReason::Malformed);
-            return Err(problem);
-        }
-    };
+    let decoded = id.and_then(|id| Ok::<_, Problem>((id, agentex::decode_patch(&body.bytes)?)));
+    let (id, mut patch) = received.decoded(decoded)?;
     ingest::redact_patch(app, &mut patch);
     let operations = vec![WriteOperation::Patch { id: SpanId::from(id.as_str()), patch: Box::new(patch) }];
     let outcomes = ingest::write(app, MODE, account, operations, &mut received).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use endspan_model::{DropReason, SpanId};
+use endspan_model::SpanId;
 use endspan_store::{Outcome, Rejection, StoredSpan, WriteOperation};
 use endspan_wire::sgp;
 use http::request::Parts;
@@ -15,7 +15,7 @@ use super::MODE;
 use super::refusal::{ErrorDetail, FieldErrors, refuse};
 use crate::account::selected_account;
 use crate::app::App;
-use crate::ingest::{self, Received, WriteBody, read_write, reason_of};
+use crate::ingest::{self, Received, WriteBody, read_write};
 use crate::problem::Problem;
 use crate::reply;
 use crate::routes::{observed, schema, segment};
@@ -48,18 +48,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request<Body>) 
 async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let WriteBody { headers, account, body } = read_write(app, Protocol::Sgp, request, Some(1)).await?;
     let mut received = Received::new(app, Protocol::Sgp, &headers, 1);
-    let mut span = match sgp::decode_create(&body.bytes) {
-        Ok(span) => span,
-        Err(error) => {
-            received.reject_rest(DropReason::Malformed);
-            return Err(error.into());
-        }
-    };
-    if let Err(rejection) = ingest::check(app, &span) {
-        received.reject_rest(reason_of(&rejection));
-        return Err(Problem::rejected(rejection));
-    }
-    ingest::redact(app, &mut span);
+    let span = ingest::accept(app, &mut received, sgp::decode_create(&body.bytes))?;
     let minimal = reply::prefers_minimal(&headers);
     let identity = (span.trace_id.clone(), span.id.clone());
     let mut answer = Vec::with_capacity(if minimal { 128 } else { body.bytes.len() + 512 });
@@ -142,17 +131,10 @@ async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Probl
     let id = segment::last(request.uri().path(), "span_id");
     let WriteBody { headers, account, body } = read_write(app, Protocol::Sgp, request, Some(1)).await?;
     let mut received = Received::new(app, Protocol::Sgp, &headers, 1);
-    let decoded = id.and_then(|id| Ok((id, sgp::decode_patch(&body.bytes)?)));
-    let (id, mut patch) = match decoded {
-        Ok(decoded) => decoded,
-        Err(problem) => {
-            received.reject_rest(DropReason::Malformed);
-            return Err(problem);
-        }
-    };
+    let decoded = id.and_then(|id| Ok::<_, Problem>((id, sgp::decode_patch(&body.bytes)?)));
+    let (id, mut patch) = received.decoded(decoded)?;
     ingest::redact_patch(app, &mut patch);
-    let span_id = SpanId::from(id.as_str());
-    let operations = vec![WriteOperation::Patch { id: span_id, patch: Box::new(patch) }];
+    let operations = vec![WriteOperation::Patch { id: SpanId::from(id.as_str()), patch: Box::new(patch) }];
     let outcomes = ingest::write(app, MODE, account, operations, &mut received).await?;
     match outcomes.into_iter().next() {
         Some(Outcome::Patched(stored)) => Ok(reply::json(StatusCode::OK, encode(&stored))),
