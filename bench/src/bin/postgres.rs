@@ -75,9 +75,8 @@ fn main() -> Result<()> {
                 format!("{:.3}", after.dead_all / spans as f64),
                 format!("{:.0} %", after.hot * 100.0),
             ];
-            if name == "PUT of 100 llm" {
-                row.push(bench.read_traces(&llm)?);
-            }
+            let reads = if name == "PUT of 100 llm" { bench.read_traces(&llm)? } else { String::new() };
+            row.push(reads);
             rows.push(row);
             bench.server.stop()?;
         }
