@@ -5,12 +5,15 @@
 //! `python/endspan`.
 
 mod clock;
+mod context;
 mod encode;
 mod exporters;
 mod host_log;
 mod model;
 mod normalise;
+mod parts;
 mod payloads;
+mod ready;
 mod report;
 mod span;
 mod tracer;
@@ -72,10 +75,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(new_id, module)?)?;
     module.add_function(wrap_pyfunction!(interpreter_ends, module)?)?;
     module.add_function(wrap_pyfunction!(normalise::normalise, module)?)?;
-    module.add_class::<span::Ready>()?;
+    module.add_class::<ready::Ready>()?;
     module.add_class::<model::Models>()?;
-    module.add_function(wrap_pyfunction!(span::current_span, module)?)?;
-    module.add_function(wrap_pyfunction!(span::set_current, module)?)?;
+    module.add_function(wrap_pyfunction!(context::current_span, module)?)?;
+    module.add_function(wrap_pyfunction!(context::set_current, module)?)?;
     module.add_function(wrap_pyfunction!(span::forked, module)?)?;
     module.add_function(wrap_pyfunction!(span::end_open_spans, module)?)
 }
