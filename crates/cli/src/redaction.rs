@@ -48,7 +48,9 @@ pub(crate) fn read(arguments: &RedactionArguments) -> Result<(RedactionConfig, O
         None => File::default(),
     };
     let nothing = arguments.no_redact.iter().any(|name| name == "all");
-    let named = file.disabled.iter().chain(arguments.no_redact.iter().filter(|name| *name != "all"));
+    // A variable that is set and empty names one pattern without a name.
+    let told = arguments.no_redact.iter().filter(|name| !name.is_empty() && *name != "all");
+    let named = file.disabled.iter().chain(told);
     let disabled = named.map(|name| {
         Pattern::from_name(name).ok_or_else(|| {
             let known: Vec<&str> = Pattern::ALL.iter().map(|pattern| pattern.as_str()).collect();

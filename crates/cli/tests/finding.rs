@@ -267,7 +267,12 @@ fn a_server_lets_old_spans_go() {
 #[test]
 fn doctor_tells_how_a_server_is_and_where_settings_come_from() {
     let served = served();
-    let output = served.ask(&["doctor"]).env("ENDSPAN_RETAIN_DAYS", "9").output().unwrap();
+    let store = "postgres://endspan:open-sesame@db/spans";
+    let output = served
+        .ask(&["doctor"])
+        .envs([("ENDSPAN_RETAIN_DAYS", "9"), ("ENDSPAN_STORE", store)])
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(
         (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
@@ -287,6 +292,8 @@ fn doctor_tells_how_a_server_is_and_where_settings_come_from() {
     assert!(line("sgp_batch_upsert").contains(" 1, half <= "));
     assert_eq!(line("retain-days"), "retain-days 9 environment: ENDSPAN_RETAIN_DAYS");
     assert_eq!(line("listen"), "listen 127.0.0.1:5003 default");
+    assert_eq!(line("store "), "store (not shown) environment: ENDSPAN_STORE");
+    assert!(!text.contains("open-sesame"), "{text}");
     let json = served.ask(&["doctor", "--json"]).output().unwrap();
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((&json["stats"]["spans"], &json["problems"]), (&json!(3), &json!([])));

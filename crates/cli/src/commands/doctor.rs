@@ -213,7 +213,11 @@ fn configuration() -> Vec<(String, String, String)> {
     settings
         .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version" | "color"))
         .map(|argument| {
-            let value = value_of(serve, argument.get_id().as_str());
+            let value = match value_of(serve, argument.get_id().as_str()) {
+                // It may hold a password.
+                value if argument.is_hide_env_values_set() && value != "-" => "(not shown)".to_owned(),
+                value => value,
+            };
             let origin = match serve.value_source(argument.get_id().as_str()) {
                 Some(ValueSource::EnvVariable) => {
                     argument.get_env().map_or("environment".to_owned(), |name| {
