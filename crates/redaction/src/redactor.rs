@@ -54,6 +54,8 @@ impl std::fmt::Debug for Redactor {
 }
 
 const MAX_CUSTOM: usize = 1000;
+/// Most readings of a text that holds credentials; a configured prefix may be that of the mark itself.
+const MAX_PASSES: usize = 4;
 
 impl Redactor {
     /// Compiles a configuration.
@@ -186,6 +188,17 @@ impl Redactor {
     /// Returns JSON text with its credentials replaced, or `None` when there are none. On text that is no
     /// JSON the result is some text, never a panic.
     pub fn redact_json(&self, text: &[u8]) -> Option<(Vec<u8>, Counts)> {
+        let (mut text, mut counts) = self.pass(text)?;
+        // What was too long for a credential may be short enough with one cut out of it.
+        for _ in 1..MAX_PASSES {
+            let Some((again, more)) = self.pass(&text) else { break };
+            text = again;
+            counts.add(&more);
+        }
+        Some((text, counts))
+    }
+
+    fn pass(&self, text: &[u8]) -> Option<(Vec<u8>, Counts)> {
         let mut editor = Editor::new(text);
         let mut at = 0;
         while let Some(found) = self.grams.next(text, at) {
@@ -197,7 +210,7 @@ impl Redactor {
                     if is_printable(text, found)
                         && let Some(plain) = written_plainly(text)
                     {
-                        return self.redact_json(&plain);
+                        return self.pass(&plain);
                     }
                     continue;
                 }

@@ -549,3 +549,23 @@ proptest! {
         redactor().redact_text(&mut name, &mut Counts::default());
     }
 }
+
+#[test]
+fn what_shrinks_to_a_credential_goes_too() {
+    // A quoted value of more than 16 KiB is none; what is left of this one is.
+    let words = "so many words ".repeat(1100);
+    let key = format!("sk-{}", "a1B2c3D4".repeat(256));
+    let text = format!(r#"{{"arguments":"{{\"api_key\":\"{words}{key} end\"}}"}}"#);
+    assert!(text.len() > 16 * 1024 && words.len() < 16 * 1024);
+    assert_eq!(redact(&text), format!(r#"{{"arguments":"{{\"api_key\":\"{MARK}\"}}"}}"#));
+}
+
+#[test]
+fn a_configured_prefix_may_be_that_of_the_mark() {
+    let prefix = CustomPrefix { name: "mark".into(), prefix: "[REDACTED:".into(), min_chars: 4 };
+    let config = RedactionConfig { prefixes: vec![prefix], ..RedactionConfig::default() };
+    if let Ok(redactor) = Redactor::new(&config) {
+        let (redacted, _) = redactor.redact_json(br#"{"password":"hunter2"}"#).unwrap();
+        assert!(String::from_utf8_lossy(&redacted).contains("[REDACTED:"));
+    }
+}
