@@ -54,7 +54,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 const MAX_CUSTOM: usize = 1000;
-/// Most readings of a text that holds credentials; a configured prefix may be that of the mark itself.
+/// Most readings of a text that holds credentials. Two do for all that is not made to need more.
 const MAX_PASSES: usize = 4;
 
 impl Redactor {
@@ -240,7 +240,7 @@ impl Redactor {
             }
             Trigger::CustomPrefix { index, prefix, min_chars } => {
                 let range = forms::prefixed(text, at, prefix, *min_chars, Need::Any)?;
-                return Some(editor.replace(range, Source::Custom(*index)));
+                return (!is_in_mark(text, &range)).then(|| editor.replace(range, Source::Custom(*index)));
             }
             Trigger::Bearer => (forms::bearer(text, at.checked_sub(2)?)?, Pattern::AuthorizationScheme),
             Trigger::Basic => (forms::basic(text, at.checked_sub(1)?)?, Pattern::AuthorizationScheme),
@@ -307,6 +307,13 @@ impl Redactor {
             }
         }
     }
+}
+
+/// Returns whether a range is part of a mark: a configured prefix may be that of one of its words.
+fn is_in_mark(text: &[u8], range: &std::ops::Range<usize>) -> bool {
+    let earliest = range.end.saturating_sub(MARK.len());
+    (earliest..=range.start)
+        .any(|start| text.get(start..).is_some_and(|rest| rest.starts_with(MARK.as_bytes())))
 }
 
 /// Replaces the value of a JSON key: a string, a number of four and more digits, the strings of an array.

@@ -561,11 +561,14 @@ fn what_shrinks_to_a_credential_goes_too() {
 }
 
 #[test]
-fn a_configured_prefix_may_be_that_of_the_mark() {
-    let prefix = CustomPrefix { name: "mark".into(), prefix: "[REDACTED:".into(), min_chars: 4 };
-    let config = RedactionConfig { prefixes: vec![prefix], ..RedactionConfig::default() };
-    if let Ok(redactor) = Redactor::new(&config) {
-        let (redacted, _) = redactor.redact_json(br#"{"password":"hunter2"}"#).unwrap();
-        assert!(String::from_utf8_lossy(&redacted).contains("[REDACTED:"));
+fn a_configured_prefix_may_be_that_of_a_word_of_the_mark() {
+    for prefix in ["cred", "credential", "REDACTED"] {
+        let prefix = CustomPrefix { name: "mark".into(), prefix: prefix.into(), min_chars: 0 };
+        let config = RedactionConfig { prefixes: vec![prefix], ..RedactionConfig::default() };
+        let redactor = Redactor::new(&config).unwrap();
+        let (redacted, counts) =
+            redact_with(&redactor, r#"{"password":"hunter2","text":"credential-7 REDACTED7"}"#);
+        assert_eq!(redacted.matches("REDACTED:").count(), 2, "{redacted}");
+        assert_eq!(counts.total(), 2, "{redacted}");
     }
 }
