@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub(crate) use keys::{
     CreateKeyArguments, KeyFileArguments, KeyRole, KeysCommand, ListKeysArguments, RevokeKeyArguments,
@@ -77,6 +78,10 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Makes the schema of a store in Postgres, or brings it to this version
     Migrate(MigrateArguments),
+    /// Prints what a shell needs to complete this command line
+    Completions(CompletionsArguments),
+    /// Prints the manual page
+    Man(ManArguments),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -170,6 +175,29 @@ pub(crate) struct ServerArguments {
 pub(crate) struct DoctorArguments {
     #[command(flatten)]
     pub(crate) server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For example:
+  endspan completions bash > ~/.local/share/bash-completion/completions/endspan
+  endspan completions zsh > \"${fpath[1]}/_endspan\"
+  endspan completions fish > ~/.config/fish/completions/endspan.fish")]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For example:
+  endspan man | man -l -
+  endspan man --to ~/.local/share/man/man1")]
+pub(crate) struct ManArguments {
+    /// Write the pages of all commands into this directory, which is made if there is none
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 /// Parses `ADDR:PORT`, `HOST:PORT`, `:PORT` or `PORT`.

@@ -1,11 +1,13 @@
 //! One module for each command.
 
 mod agentex;
+mod completions;
 mod delete;
 mod demo;
 mod doctor;
 mod keys;
 mod ls;
+mod man;
 mod redact;
 mod search;
 mod serve;
@@ -36,6 +38,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Doctor(arguments) => wait_for(doctor::run(arguments, output)),
         Command::Redact(arguments) => redact::run(arguments, output),
         Command::Migrate(arguments) => wait_for(crate::postgres::run_migrate(arguments, output)),
+        Command::Completions(arguments) => completions::run(&arguments, output),
+        Command::Man(arguments) => man::run(&arguments, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Serve(arguments) => wait_for_host(serve::run(arguments, output)),
         Command::Demo(arguments) => wait_for_host(demo::run(arguments, output)),

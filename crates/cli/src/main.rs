@@ -17,6 +17,7 @@ mod logging;
 mod metrics;
 mod output;
 mod postgres;
+mod progress;
 mod redaction;
 mod retention;
 mod tree;

@@ -102,3 +102,37 @@ fn the_page_of_the_command_line_is_what_the_commands_say() {
     let written = std::fs::read_to_string(&path).expect("the page");
     assert!(written == page, "docs/cli.md is not what --help says: run this test with ENDSPAN_WRITE_DOCS=1");
 }
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pages = directory.path().join("man1");
+    let written = support::endspan().args(["man", "--to"]).arg(&pages).output().expect("endspan runs");
+    assert!(written.status.success(), "{written:?}");
+    let mut commands = commands_of(&help_of(&[]));
+    assert!(commands.len() > 10, "{commands:?}");
+    commands.push(String::new());
+    for command in commands {
+        let name = ["endspan", command.as_str()].join(if command.is_empty() { "" } else { "-" });
+        let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).expect("a page");
+        assert!(page.contains(&format!(".TH {name} 1")), "{name}: {page}");
+    }
+    let printed = support::endspan().arg("man").output().expect("endspan runs");
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("Exit codes:"));
+}
+
+#[test]
+fn completions_know_every_command_and_bash_can_read_them() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let printed = support::endspan().args(["completions", shell]).output().expect("endspan runs");
+        assert!(printed.status.success(), "{printed:?}");
+        let script = String::from_utf8(printed.stdout).expect("UTF-8");
+        for command in commands_of(&help_of(&[])) {
+            assert!(script.contains(&command), "{shell} does not know {command}");
+        }
+        if shell == "bash" {
+            let read = Command::new("bash").args(["-n", "-c", &script]).output().expect("bash runs");
+            assert!(read.status.success(), "{read:?}");
+        }
+    }
+}

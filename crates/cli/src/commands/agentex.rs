@@ -1,12 +1,13 @@
 //! `endspan import agentex`: the spans of an Agentex, from its Postgres into a store.
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use endspan_model::AccountId;
 use endspan_store::SpanStore;
 use endspan_store_postgres::{
-    ImportError, ImportOptions, Options, PostgresStore, Progress, compare_agentex, import_agentex,
+    ImportError, ImportOptions, Options, PostgresStore, Progress as Copied, compare_agentex, import_agentex,
 };
 
 use crate::args::ImportAgentexArguments;
@@ -15,8 +16,9 @@ use crate::format;
 use crate::host::{data_directory, open_directory};
 use crate::output::Output;
 use crate::postgres::cannot_open;
+use crate::progress::Progress;
 
-/// How often progress is told.
+/// How often progress is told where no line can be kept up to date.
 const TELL: Duration = Duration::from_secs(5);
 /// Most ids that are named one by one.
 const NAMED: usize = 20;
@@ -55,16 +57,20 @@ async fn open(arguments: &ImportAgentexArguments) -> Result<Arc<dyn SpanStore>, 
 
 async fn copy(options: &ImportOptions, store: &dyn SpanStore, output: &mut Output) -> Result<(), CliError> {
     let mut told = Instant::now();
-    let mut latest = Progress::default();
+    let mut latest = Copied::default();
+    let shown = Progress::of_unknown_length("rows");
     let copied = import_agentex(options, store, |progress| {
         latest = progress.clone();
-        if told.elapsed() >= TELL {
+        shown.at(progress.rows);
+        if told.elapsed() >= TELL && !io::stderr().is_terminal() {
             told = Instant::now();
             let last = progress.last_id.as_deref().unwrap_or_default();
             eprintln!("{}, the last one is {last}", format::count(progress.rows, "row"));
         }
     });
-    let progress = copied.await.map_err(|error| {
+    let copied = copied.await;
+    shown.finish();
+    let progress = copied.map_err(|error| {
         let failed = failure(&error);
         match &latest.last_id {
             Some(last) => {
@@ -91,7 +97,10 @@ async fn compare(
     store: &dyn SpanStore,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let comparison = compare_agentex(options, store, |_| {}).await.map_err(|error| failure(&error))?;
+    let shown = Progress::of_unknown_length("spans compared");
+    let compared = compare_agentex(options, store, |compared| shown.at(compared.rows)).await;
+    shown.finish();
+    let comparison = compared.map_err(|error| failure(&error))?;
     output.line(format!(
         "compared: {} in the source, {} in the store, checksums {:016x} and {:016x}",
         format::count(comparison.rows, "span"),

@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::error::{CliError, Exit};
 use crate::format;
 use crate::output::printable;
+use crate::progress::Progress;
 
 /// Most lines and bytes sent at once; a single line may be longer.
 const BATCH_LINES: usize = 1000;
@@ -24,8 +25,10 @@ pub(crate) async fn export(arguments: ExportArguments) -> Result<(), CliError> {
     let client = Client::new(&arguments.server)?;
     let mut response = client.export(arguments.trace.as_deref()).await?;
     let mut sink = Sink::create(arguments.file.as_deref(), arguments.force)?;
+    let progress = Progress::of_unknown_length("spans");
     let mut lines = 0_u64;
     loop {
+        progress.at(lines);
         match response.chunk().await {
             Ok(Some(bytes)) => {
                 lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -36,6 +39,7 @@ pub(crate) async fn export(arguments: ExportArguments) -> Result<(), CliError> {
         }
     }
     sink.finish()?;
+    progress.finish();
     eprintln!("exported {}", format::count(lines, "span"));
     Ok(())
 }
@@ -88,6 +92,7 @@ impl Sink {
 pub(crate) async fn import(arguments: ImportArguments) -> Result<(), CliError> {
     let client = Client::new(&arguments.server)?;
     let mut input = open(arguments.file.as_deref())?;
+    let progress = Progress::of_unknown_length("spans");
     let cannot = |error: io::Error| CliError::new(Exit::Local, format!("cannot read: {error}"));
     let mut totals = Totals::default();
     let mut line = Vec::new();
@@ -97,18 +102,20 @@ pub(crate) async fn import(arguments: ImportArguments) -> Result<(), CliError> {
         let end = input.read_until(b'\n', &mut line).map_err(cannot)? == 0;
         let full = batch.lines >= BATCH_LINES || batch.text.len() + line.len() > BATCH_BYTES;
         if batch.lines > 0 && (end || full) {
-            totals.send(&client, std::mem::take(&mut batch)).await?;
+            totals.send(&client, std::mem::take(&mut batch), &progress).await?;
         }
         if end {
             break;
         }
         totals.lines += 1;
+        progress.at(totals.lines);
         if batch.lines == 0 {
             batch.first = totals.lines;
         }
         batch.lines += 1;
         batch.text.extend_from_slice(&line);
     }
+    progress.finish();
     eprintln!(
         "imported: {} stored, {} already there in a better version, {} refused",
         totals.stored, totals.superseded, totals.rejected
@@ -156,13 +163,13 @@ struct Totals {
 }
 
 impl Totals {
-    async fn send(&mut self, client: &Client, batch: Batch) -> Result<(), CliError> {
+    async fn send(&mut self, client: &Client, batch: Batch, progress: &Progress) -> Result<(), CliError> {
         let answer = client.import(batch.text).await?;
         self.stored += answer.stored;
         self.superseded += answer.superseded;
         self.rejected += answer.rejected;
         for error in &answer.errors {
-            eprintln!("line {}: {}", batch.first + error.line - 1, printable(&error.message));
+            progress.say(&format!("line {}: {}", batch.first + error.line - 1, printable(&error.message)));
         }
         Ok(())
     }
