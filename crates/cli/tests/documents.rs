@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use endspan_model::DropReason;
 
 use support::Served;
 
@@ -63,6 +66,16 @@ fn the_ten_lines_of_the_readme_are_the_example_and_deliver_their_span() {
     assert_eq!((&trace["name"], &trace["span_count"]), (&"answer".into(), &1.into()));
 }
 
+/// Fails when a page is not what the code says, or writes it when that is asked for.
+fn same_as_written(page: &str, text: &str) {
+    let path = root().join(page);
+    if std::env::var_os("ENDSPAN_WRITE_DOCS").is_some() {
+        std::fs::write(&path, text).expect("the page is written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "{page} is not what the code says: run this test with ENDSPAN_WRITE_DOCS=1");
+}
+
 /// The commands of a help text.
 fn commands_of(help: &str) -> Vec<String> {
     let list = help.split("Commands:\n").nth(1).unwrap_or_default();
@@ -95,12 +108,69 @@ fn the_page_of_the_command_line_is_what_the_commands_say() {
         (`ENDSPAN_WRITE_DOCS=1 cargo test -p endspan-cli --test documents`).\n"
         .to_owned();
     push_help(&mut page, &[]);
-    let path = root().join("docs/cli.md");
-    if std::env::var_os("ENDSPAN_WRITE_DOCS").is_some() {
-        std::fs::write(&path, &page).expect("the page is written");
+    same_as_written("docs/cli.md", &page);
+}
+
+/// The metrics of a server by name: type, labels, meaning.
+fn metrics_of(page: &str) -> Vec<(String, String, BTreeSet<String>, String)> {
+    let mut metrics: Vec<(String, String, BTreeSet<String>, String)> = Vec::new();
+    for line in page.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            metrics.push((name.to_owned(), String::new(), BTreeSet::new(), help.to_owned()));
+        } else if let Some(metric) = metrics.last_mut() {
+            if let Some((_, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+                kind.clone_into(&mut metric.1);
+            } else if let Some((_, labels)) = line.split_once('{') {
+                let names = labels.split("\",").filter_map(|label| label.split_once("=\""));
+                metric.2.extend(names.map(|(name, _)| name.to_owned()).filter(|name| name != "le"));
+            }
+        }
     }
-    let written = std::fs::read_to_string(&path).expect("the page");
-    assert!(written == page, "docs/cli.md is not what --help says: run this test with ENDSPAN_WRITE_DOCS=1");
+    metrics
+}
+
+#[test]
+fn the_page_of_metrics_is_what_a_server_says() {
+    let served = Served::start();
+    let mut page = "# Metrics and drop reasons\n\nWritten by a test from what a started server says \
+        (`ENDSPAN_WRITE_DOCS=1 cargo test -p endspan-cli --test documents`).\n\n## The server's metrics\n\n\
+        `GET /metrics`, in Prometheus' text format. Every label value is there from the start, at 0.\n\n\
+        | Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
+        .to_owned();
+    let metrics = metrics_of(&served.get("/metrics"));
+    assert!(metrics.len() > 20, "{metrics:?}");
+    for (name, kind, labels, help) in metrics {
+        let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        page.push_str(&format!("| `{name}` | {kind} | {labels} | {help} |\n"));
+    }
+    page.push_str(
+        "\n## Drop reasons\n\nWhy the SDK did not deliver a span, or the server did not store one: every such span is \
+         counted under exactly one of these, in reports, `stats()`, answers and metrics.\n\n\
+         | Reason | When |\n|---|---|\n",
+    );
+    for reason in DropReason::ALL {
+        page.push_str(&format!("| `{reason}` | {} |\n", reason.meaning()));
+    }
+    same_as_written("docs/metrics.md", &page);
+}
+
+#[test]
+fn every_route_is_described() {
+    let document: serde_json::Value =
+        serde_json::from_str(&Served::start().get("/openapi.json")).expect("JSON");
+    let described = std::fs::read_to_string(root().join("docs/http-api.md")).expect("the page");
+    let mut missing = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys() {
+            // The same routes, said once.
+            let path = path.strip_prefix("/public").unwrap_or(path);
+            let route = format!("{} {path}", method.to_uppercase());
+            if !described.contains(&format!("`{route}`")) {
+                missing.push(route);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/http-api.md does not say: {missing:#?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::fmt;
 
 macro_rules! drop_reasons {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+    ($($variant:ident = $name:literal, $meaning:literal;)*) => {
         /// Why a span was not delivered or not stored: the one closed list, shared by SDK and server.
         ///
         /// Every span that is given up is counted under exactly one of these. The names are the values of
@@ -9,7 +9,7 @@ macro_rules! drop_reasons {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum DropReason {
-            $($(#[$doc])* $variant,)*
+            $(#[doc = $meaning] $variant,)*
         }
 
         impl DropReason {
@@ -20,6 +20,13 @@ macro_rules! drop_reasons {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Returns when a span is given up for it, for operators.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning,)*
                 }
             }
 
@@ -37,38 +44,34 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// The queue was at its bound of spans or bytes.
-    QueueFull = "queue_full";
-    /// The span came after shutdown had begun.
-    Shutdown = "shutdown";
-    /// The spool was at its bound and its oldest spans had to go.
-    SpoolFull = "spool_full";
-    /// The record in the spool was damaged.
-    SpoolCorrupt = "spool_corrupt";
-    /// Shutdown ran out of time, and there was no spool to keep the span.
-    ShutdownTimeout = "shutdown_timeout";
-    /// The configured number of attempts was used up.
-    RetriesExhausted = "retries_exhausted";
-    /// The span waited longer than the configured age.
-    Expired = "expired";
-    /// The span could not be encoded, or its payload was not acceptable JSON.
-    InvalidPayload = "invalid_payload";
-    /// The span alone is larger than the destination or the store takes.
-    TooLarge = "too_large";
-    /// The destination refused this very span for its content.
-    Rejected = "rejected";
-    /// The destination was switched off by configuration.
-    Disabled = "disabled";
-    /// A field of the request was missing or malformed (server).
-    Malformed = "malformed";
-    /// The span's parent lives in another trace, or its parents form a cycle (server).
-    InvalidParent = "invalid_parent";
-    /// A span with this id exists already and the call does not replace (server).
-    Duplicate = "duplicate";
-    /// The server had no room for the request (server; the client may retry).
-    Overloaded = "overloaded";
-    /// The store failed (server; the client may retry).
-    StoreUnavailable = "store_unavailable";
+    QueueFull = "queue_full",
+        "Memory (`ENDSPAN_QUEUE_MAX_BYTES`) was full and there was no spool, or `AGENTEX_SPAN_QUEUE_MAX_SIZE` was reached.";
+    Shutdown = "shutdown",
+        "The span ended after shutdown had begun.";
+    SpoolFull = "spool_full",
+        "The spool (`ENDSPAN_SPOOL_MAX_BYTES`) was full and its oldest spans had to go.";
+    SpoolCorrupt = "spool_corrupt",
+        "The record in the spool was damaged.";
+    ShutdownTimeout = "shutdown_timeout",
+        "Shutdown ran out of time, and there was no spool to keep the span.";
+    RetriesExhausted = "retries_exhausted",
+        "`AGENTEX_SPAN_QUEUE_MAX_RETRIES` was set and used up.";
+    Expired = "expired",
+        "The span waited longer than `ENDSPAN_MAX_AGE_S`.";
+    TooLarge = "too_large",
+        "The span alone is larger than the destination, the log or the store takes.";
+    Rejected = "rejected",
+        "The destination refused this very span for its content.";
+    Malformed = "malformed",
+        "A field of the request was missing or malformed (server).";
+    InvalidParent = "invalid_parent",
+        "The span's parent lives in another trace, or its parents form a cycle (server).";
+    Duplicate = "duplicate",
+        "A span with this id exists already and the call does not replace (server).";
+    Overloaded = "overloaded",
+        "The server had no room for the request (server; the client may retry).";
+    StoreUnavailable = "store_unavailable",
+        "The store failed (server; the client may retry).";
 }
 
 impl fmt::Display for DropReason {

@@ -85,6 +85,18 @@ impl Served {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
+    /// Returns the body that a route answers with.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("the server listens");
+        let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{answer}");
+        body.to_owned()
+    }
+
     /// Returns a reading command against this server.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Command {
         let mut command = endspan();
