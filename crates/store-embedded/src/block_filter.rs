@@ -97,9 +97,15 @@ pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>> {
     let larger = (content.len() / USUAL_BYTES).checked_ilog2().map_or(0, |log2| log2 + 1);
     let mut words = Bits::new((WORD_BITS + larger).min(MAX_BITS));
     let mut runs = Flags::new((RUN_BITS + larger).min(MAX_BITS));
-    for record in scan_records(block_key, content) {
+    let mut recent: [[&[u8]; RECENT]; 3] = [[&[]; RECENT]; 3];
+    for (number, record) in scan_records(block_key, content).enumerate() {
         let record = record?;
-        for text in [record.input, record.output, record.metadata] {
+        for (whole, recent) in [record.input, record.output, record.metadata].into_iter().zip(&mut recent) {
+            let repeated = recent.iter().map(|before| repeated(before, whole)).max().unwrap_or(0);
+            let text = whole.get(repeated..).unwrap_or_default();
+            if let Some(oldest) = recent.get_mut(number % RECENT) {
+                *oldest = whole;
+            }
             // Text of ASCII without escapes needs no more than lower case, which is seen to byte by byte.
             if text.is_ascii() && memchr::memchr(b'\\', text).is_none() {
                 add(text, &mut words, &mut runs);
@@ -118,6 +124,26 @@ pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>> {
     }
     Ok(filter)
 }
+
+/// What a text must share with another beyond a place for the first two bytes from there on, as they are searched, to be
+/// shared as well: a space, and the longest escape, of a character that is written as two.
+const BEYOND: usize = 16;
+
+/// Returns how many bytes at the beginning of a text need not be looked at, since another text began with them: agents send
+/// the same conversation again and again. What is left begins with a space, at which words end and which is never within
+/// an escape.
+fn repeated(before: &[u8], text: &[u8]) -> usize {
+    let chunks = before.chunks_exact(CHUNK).zip(text.chunks_exact(CHUNK));
+    let same = chunks.take_while(|(before, text)| before == text).count() * CHUNK;
+    let shared = text.get(..same.saturating_sub(BEYOND)).unwrap_or_default();
+    memchr::memrchr(b' ', shared).unwrap_or(0)
+}
+
+/// Records before one whose texts it may begin with: other spans stand between two calls of a model.
+const RECENT: usize = 4;
+
+/// Bytes that are compared at once.
+const CHUNK: usize = 64;
 
 /// A bitmap with a byte a bit: setting one is a store and nothing else.
 struct Flags {
@@ -259,6 +285,25 @@ mod tests {
                 if spans.iter().any(|span| query.matches(span)) {
                     for term in query.terms() {
                         prop_assert!(TermBits::new(term).may_be_in(&filter), "{term:?}");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn what_was_there_before_is_found_too(
+            parts in vec("(\\PC|[ab \"\\\\\n]|\u{1F600}|é){0,60}", 1..5),
+            ends in vec("[a-c \n]{0,20}", 2..6),
+        ) {
+            let texts: Vec<String> = ends.iter().map(|end| parts.concat().repeat(3) + end).collect();
+            let (_, whole) = filter(&texts);
+            // Each text in a block of its own shares nothing.
+            let alone: Vec<Vec<u8>> = texts.iter().map(|text| filter(std::slice::from_ref(text)).1).collect();
+            for text in texts.iter().zip(&alone) {
+                for run in text.0.as_bytes().windows(9).filter_map(|run| std::str::from_utf8(run).ok()) {
+                    let Ok(query) = TextQuery::parse(&[run]) else { continue };
+                    for term in query.terms().iter().filter(|term| TermBits::new(term).may_be_in(text.1)) {
+                        prop_assert!(TermBits::new(term).may_be_in(&whole), "{term:?}");
                     }
                 }
             }

@@ -2,14 +2,14 @@
 
 use std::{cmp::Reverse, collections::HashSet, fmt::Write as _, time::Instant};
 
-use endspan_model::{AccountId, SpanId, TraceId};
+use endspan_model::{AccountId, SpanId, Timestamp, TraceId};
 use endspan_store::{
     SpanHeader, TraceFilter, TracePage, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor,
 };
 use rusqlite::{Row, Rows, params};
 
 use crate::{
-    columns::{NameTexts, View},
+    columns::{NameTexts, TraceScan, TraceView},
     compact_id::StoredId,
     error::Result,
     readers::Reading,
@@ -23,94 +23,251 @@ const SUMMARY_ROW: &str = "t.trace_id, h.name, t.start_micros, t.start_nanos, t.
      t.call_input, t.call_output, t.aggregate_count, t.aggregate_input, t.aggregate_output, t.call_cost_count, \
      t.call_cost, t.aggregate_cost_count, t.aggregate_cost, t.trace_key";
 
+/// Traces that are passed over before the columns are asked which of the others can pass.
+const MANY_TRACES: usize = 64;
+/// Rows of traces that are read together, and candidates that are found at first.
+const BATCH: usize = 256;
+
 pub(crate) fn list_traces(
     reading: &mut Reading<'_>,
     account: Option<&AccountId>,
     query: &TraceQuery,
 ) -> Result<TracePage> {
     let after = query.after.as_deref().map(TraceCursor::decode).transpose()?;
-    let filter = &query.filter;
-    let connection = reading.connection;
-    // With a deadline SQLite shows what it passes over, too, so that the place is known when time is up.
-    let (passes, narrowed) = match query.deadline {
-        Some(_) => (format!("(TRUE{}) IS TRUE", conditions(filter)), String::new()),
-        None => ("TRUE".to_owned(), conditions(filter)),
+    let bound = match (&after, query.filter.start_before) {
+        (Some(after), _) => Bound::After(after.clone()),
+        (None, Some(before)) => Bound::At(before.unix_micros()),
+        (None, None) => Bound::None,
     };
-    // Rows come in the order of the index, and reading ends with the page, so that only traces that are passed
-    // over cost anything.
-    let sql = format!(
-        "SELECT {SUMMARY_ROW}, {passes} FROM traces t INDEXED BY traces_by_start CROSS JOIN spans h ON h.sequence = t.head \
-         WHERE t.account_key = ?1 AND t.start_micros <= ?2 AND t.start_micros >= ?6 AND (t.start_micros < ?2 \
-         OR t.start_nanos < ?3 OR (t.start_nanos = ?3 AND (id_text(t.trace_id) > ?4 OR (id_text(t.trace_id) = ?4 \
-         AND ?5)))) AND (?7 IS NULL OR h.agent_name = ?7){narrowed} \
-         ORDER BY t.start_micros DESC, t.start_nanos DESC, id_text(t.trace_id)"
-    );
-    let from_micros = filter.start_from.map_or(i64::MIN, |from| from.unix_micros());
-    let accounts = reading.account_keys(account);
-    let mut statements =
-        accounts.iter().map(|_| connection.prepare_cached(&sql)).collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut streams = Vec::with_capacity(accounts.len());
-    for (account_key, statement) in accounts.into_iter().zip(&mut statements) {
-        let account = reading.account(account_key)?;
-        let (micros, nanos, trace_id, comes_after) = match (&after, filter.start_before) {
-            (Some(after), _) => (
-                after.start_time.unix_micros(),
-                after.start_time.subsec_nanos_below_micro(),
-                after.trace_id.as_str(),
-                account > after.account,
-            ),
-            (None, Some(before)) => (before.unix_micros(), before.subsec_nanos_below_micro(), "", true),
-            // Later than every moment there is.
-            (None, None) => (i64::MAX, 0, "", false),
-        };
-        let parameters =
-            params![account_key, micros, nanos, trace_id, comes_after, from_micros, filter.agent.as_deref()];
-        let mut stream = Stream { account, rows: statement.query(parameters)?, next: None };
-        stream.advance()?;
-        streams.push(stream);
+    let mut list = TraceList {
+        query,
+        accounts: reading.account_keys(account),
+        text: TraceText::new(reading, account, &query.filter)?,
+        page: TracePage::default(),
+        passed_over: 0,
+        last: after,
+    };
+    let has_columns = reading.shared.columns.has_traces();
+    let most =
+        if has_columns { MANY_TRACES.min(reading.shared.options.column_segment_rows) } else { usize::MAX };
+    if list.take_rows(reading, &bound, most)? {
+        return Ok(list.page);
     }
-    let mut text = TraceText::new(reading, account, filter)?;
-    let mut page = TracePage::default();
-    loop {
-        let first = streams.iter_mut().filter(|stream| stream.next.is_some()).min_by(|left, right| {
-            let key = |stream: &Stream<'_>| stream.next.as_ref().map(|next| Reverse(next.summary.start_time));
-            let trace_id =
-                |stream: &Stream<'_>| stream.next.as_ref().map(|next| next.summary.trace_id.clone());
-            key(left)
-                .cmp(&key(right))
-                .then_with(|| trace_id(left).cmp(&trace_id(right)))
-                .then_with(|| left.account.cmp(&right.account))
-        });
-        let Some(stream) = first else { return Ok(page) };
-        let Some(next) = stream.next.take() else { return Ok(page) };
-        stream.advance()?;
-        let passes = next.passes && filter.matches(&next.summary) && text.is_in(reading, &next)?;
-        if passes && page.traces.len() == query.limit as usize {
+    // Before the view of traces, so that whatever a row says that is not in the snapshot, its trace is known to have changed.
+    list.text.narrow(reading, &list.accounts)?;
+    let snapshot = latest(reading.connection)?;
+    let bound = match reading.shared.columns.trace_view(snapshot) {
+        Some(view) => match list.take_columns(reading, &view)? {
+            Some(uncovered) => match list.last.take() {
+                Some(last) if last.start_time.unix_micros() <= uncovered => Bound::After(last),
+                _ => Bound::At(uncovered),
+            },
+            None => return Ok(list.page),
+        },
+        None => list.last.take().map_or(bound, Bound::After),
+    };
+    list.take_rows(reading, &bound, usize::MAX)?;
+    Ok(list.page)
+}
+
+/// Where in the order of traces a list begins.
+enum Bound {
+    None,
+    /// With traces that start in a microsecond or before.
+    At(i64),
+    /// Behind a place.
+    After(TraceCursor),
+}
+
+/// A page that is being filled.
+struct TraceList<'q> {
+    query: &'q TraceQuery,
+    accounts: Vec<i64>,
+    text: TraceText<'q>,
+    page: TracePage,
+    /// Traces that were looked at and did not pass.
+    passed_over: usize,
+    /// The place of the latest trace that was looked at.
+    last: Option<TraceCursor>,
+}
+
+impl TraceList<'_> {
+    /// Takes traces from the index, behind a bound, until the page ends or so many were passed over. Returns whether the page
+    /// is whole.
+    fn take_rows(&mut self, reading: &mut Reading<'_>, bound: &Bound, most: usize) -> Result<bool> {
+        let connection = reading.connection;
+        let filter = &self.query.filter;
+        // When it matters where reading stands, SQLite shows what it passes over, too.
+        let (passes, narrowed) = if self.query.deadline.is_some() || most < usize::MAX {
+            (format!("(TRUE{}) IS TRUE", conditions(filter)), String::new())
+        } else {
+            ("TRUE".to_owned(), conditions(filter))
+        };
+        // Rows come in the order of the index, and reading ends with the page, so that only traces that are passed
+        // over cost anything.
+        let sql = format!(
+            "SELECT {SUMMARY_ROW}, {passes} FROM traces t INDEXED BY traces_by_start CROSS JOIN spans h ON h.sequence = t.head \
+             WHERE t.account_key = ?1 AND t.start_micros <= ?2 AND t.start_micros >= ?6 AND (t.start_micros < ?2 \
+             OR t.start_nanos < ?3 OR (t.start_nanos = ?3 AND (id_text(t.trace_id) > ?4 OR (id_text(t.trace_id) = ?4 \
+             AND ?5)))) AND (?7 IS NULL OR h.agent_name = ?7){narrowed} \
+             ORDER BY t.start_micros DESC, t.start_nanos DESC, id_text(t.trace_id)"
+        );
+        let from_micros = filter.start_from.map_or(i64::MIN, |from| from.unix_micros());
+        let mut statements = self
+            .accounts
+            .iter()
+            .map(|_| connection.prepare_cached(&sql))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut streams = Vec::with_capacity(statements.len());
+        for (account_key, statement) in self.accounts.iter().zip(&mut statements) {
+            let account = reading.account(*account_key)?;
+            let (micros, nanos, trace_id, comes_after) = match bound {
+                Bound::After(after) => (
+                    after.start_time.unix_micros(),
+                    after.start_time.subsec_nanos_below_micro(),
+                    after.trace_id.as_str(),
+                    account > after.account,
+                ),
+                Bound::At(micros) => (*micros, u16::MAX, "", false),
+                Bound::None => (i64::MAX, u16::MAX, "", false),
+            };
+            let parameters = params![
+                account_key,
+                micros,
+                nanos,
+                trace_id,
+                comes_after,
+                from_micros,
+                filter.agent.as_deref()
+            ];
+            let mut stream = Stream { account, rows: statement.query(parameters)?, next: None };
+            stream.advance()?;
+            streams.push(stream);
+        }
+        while self.passed_over < most {
+            let first = streams.iter_mut().filter(|stream| stream.next.is_some()).min_by(|left, right| {
+                left.next.as_ref().map(Listed::place).cmp(&right.next.as_ref().map(Listed::place))
+            });
+            let Some(stream) = first else { return Ok(true) };
+            let Some(next) = stream.next.take() else { return Ok(true) };
+            stream.advance()?;
+            if !self.take(reading, next)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes traces that the columns find, behind the latest one that was looked at. Returns the moment from which on back
+    /// rows must be read, if they must.
+    fn take_columns(&mut self, reading: &mut Reading<'_>, view: &TraceView) -> Result<Option<i64>> {
+        let filter = &self.query.filter;
+        let scan = TraceScan::new(filter, &self.accounts, view, reading.shared.keyed);
+        let mut changed = self.read(reading, &view.changed())?;
+        changed.sort_by(|left, right| left.place().cmp(&right.place()));
+        let mut changed = changed.into_iter().peekable();
+        let mut start_to = self.last.as_ref().map_or(i64::MAX, |last| last.start_time.unix_micros());
+        let mut most = BATCH;
+        loop {
+            let (mut found, more) = scan.latest(view, start_to, most, self.text.candidates.as_ref());
+            let last = found.last().map(|last| last.start);
+            let uncovered = view.latest_uncovered_start;
+            found.retain(|found| uncovered.is_none_or(|uncovered| found.start > uncovered));
+            let mut found = &*found;
+            while let Some(first) = found.first() {
+                let begun = found.get(BATCH - 1).unwrap_or(first).start;
+                let end = if found.len() < BATCH {
+                    found.len()
+                } else {
+                    found.partition_point(|found| found.start >= begun)
+                };
+                let (batch, rest) = found.split_at(end);
+                found = rest;
+                let keys: Vec<i64> = batch.iter().map(|found| found.key).collect();
+                let mut listed = self.read(reading, &keys)?;
+                let reached = batch.last().map_or(i64::MAX, |last| last.start);
+                let is_reached = |next: &Listed| next.summary.start_time.unix_micros() >= reached;
+                listed.extend(std::iter::from_fn(|| changed.next_if(is_reached)));
+                if !self.take_all(reading, listed)? {
+                    return Ok(None);
+                }
+            }
+            let is_uncovered =
+                uncovered.filter(|uncovered| !more || last.is_some_and(|last| last <= *uncovered));
+            let next = last.filter(|_| more && is_uncovered.is_none()).and_then(|last| last.checked_sub(1));
+            let Some(next) = next else {
+                let is_ahead = |next: &Listed| {
+                    is_uncovered.is_none_or(|uncovered| next.summary.start_time.unix_micros() > uncovered)
+                };
+                let rest = std::iter::from_fn(|| changed.next_if(is_ahead)).collect();
+                let goes_on = self.take_all(reading, rest)?;
+                return Ok(is_uncovered.filter(|_| goes_on));
+            };
+            start_to = next;
+            most *= 4;
+        }
+    }
+
+    /// Reads the rows of traces, as far as they are in the snapshot and behind the latest one that was looked at.
+    fn read(&self, reading: &Reading<'_>, keys: &[i64]) -> Result<Vec<Listed>> {
+        let mut statement = reading.connection.prepare_cached(&format!(
+            "SELECT {SUMMARY_ROW}, TRUE, t.account_key FROM traces t CROSS JOIN spans h ON h.sequence = t.head \
+             WHERE t.trace_key = ?1"
+        ))?;
+        let mut listed = Vec::with_capacity(keys.len());
+        for key in keys {
+            let mut rows = statement.query([key])?;
+            let Some(row) = rows.next()? else { continue };
+            let account_key = row.get(24)?;
+            if self.accounts.contains(&account_key) {
+                let one = Listed::read(row, &reading.account(account_key)?)?;
+                let is_new = self.last.as_ref().is_none_or(|last| one.place() > place_of(last));
+                listed.extend(is_new.then_some(one));
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Takes traces behind which none of the others comes. Returns whether the page goes on.
+    fn take_all(&mut self, reading: &mut Reading<'_>, mut listed: Vec<Listed>) -> Result<bool> {
+        listed.sort_by(|left, right| left.place().cmp(&right.place()));
+        for next in listed {
+            if !self.take(reading, next)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the trace that comes next. Returns whether the page goes on.
+    fn take(&mut self, reading: &mut Reading<'_>, next: Listed) -> Result<bool> {
+        let passes = next.passes
+            && self.query.filter.matches(&next.summary)
+            && self.text.is_in(reading, next.trace_key)?;
+        let page = &mut self.page;
+        if passes && page.traces.len() == self.query.limit as usize {
             page.next = page.traces.last().map(|last| TraceCursor::of(last).encode());
-            return Ok(page);
+            return Ok(false);
         }
-        let is_late = query.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let examined = is_late.then(|| TraceCursor::of(&next.summary).encode());
+        self.passed_over += usize::from(!passes);
+        let last = TraceCursor::of(&next.summary);
         page.traces.extend(passes.then_some(next.summary));
-        if is_late {
-            (page.next, page.is_partial) = (examined, true);
-            return Ok(page);
+        if self.query.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            (page.next, page.is_partial) = (Some(last.encode()), true);
+            return Ok(false);
         }
+        self.last = Some(last);
+        Ok(true)
     }
 }
 
 /// The text of a filter, looked for trace by trace.
 struct TraceText<'q> {
     search: Option<TextSearch<'q>>,
-    accounts: Vec<i64>,
-    /// Traces that were looked through.
-    examined: usize,
-    /// The traces that can hold the text, once that was worth finding out.
+    /// The traces that can hold the text, once that was found out. Those that changed after the snapshot are not among
+    /// them.
     candidates: Option<HashSet<u32>>,
 }
-
-/// Traces after which it is worth finding out which of the others can hold the text.
-const MANY_TRACES: usize = 64;
 
 impl<'q> TraceText<'q> {
     fn new(reading: &Reading<'_>, account: Option<&AccountId>, filter: &'q TraceFilter) -> Result<Self> {
@@ -119,28 +276,27 @@ impl<'q> TraceText<'q> {
         } else {
             Some(TextSearch::new(reading, account, &filter.text, &NameTexts::default())?)
         };
-        Ok(Self { search, accounts: reading.account_keys(account), examined: 0, candidates: None })
+        Ok(Self { search, candidates: None })
     }
 
-    fn is_in(&mut self, reading: &mut Reading<'_>, trace: &Listed) -> Result<bool> {
-        let Some(search) = &mut self.search else { return Ok(true) };
-        let key = trace.trace_key as u32;
-        if search.masks().has_trace(key) {
+    /// Finds out which traces can hold the text.
+    fn narrow(&mut self, reading: &Reading<'_>, accounts: &[i64]) -> Result<()> {
+        let Some(search) = &mut self.search else { return Ok(()) };
+        let view = reading.shared.columns.view(latest(reading.connection)?, &HashSet::new());
+        if let Some(view) = view.filter(|view| view.latest_uncovered_start.is_none()) {
+            search.name_all(&view.names);
+            search.read_filters(reading)?;
+            self.candidates = Some(view.traces_with(search.masks(), accounts));
+        }
+        Ok(())
+    }
+
+    fn is_in(&self, reading: &mut Reading<'_>, trace_key: i64) -> Result<bool> {
+        let Some(search) = &self.search else { return Ok(true) };
+        if search.masks().has_trace(trace_key as u32) {
             return Ok(true);
         }
-        self.examined += 1;
-        if self.examined == MANY_TRACES.min(reading.shared.options.column_segment_rows) {
-            let view = reading.shared.columns.view(latest(reading.connection)?, &HashSet::new());
-            if let Some(view) = view.filter(View::is_whole) {
-                search.name_all(&view.names);
-                search.read_filters(reading)?;
-                self.candidates = Some(view.traces_with(search.masks(), &self.accounts));
-            }
-        }
-        if self.candidates.as_ref().is_some_and(|candidates| !candidates.contains(&key)) {
-            return Ok(false);
-        }
-        let rows = reading.rows("INDEXED BY spans_by_identity WHERE trace_key = ?1", &[&trace.trace_key])?;
+        let rows = reading.rows("INDEXED BY spans_by_identity WHERE trace_key = ?1", &[&trace_key])?;
         search.any_holds(reading, rows)
     }
 }
@@ -162,15 +318,25 @@ struct Listed {
 
 impl Stream<'_> {
     fn advance(&mut self) -> Result<()> {
-        self.next = match self.rows.next()? {
-            Some(row) => Some(Listed {
-                trace_key: row.get(22)?,
-                summary: read_summary(row, &self.account)?,
-                passes: row.get(23)?,
-            }),
-            None => None,
-        };
+        self.next = self.rows.next()?.map(|row| Listed::read(row, &self.account)).transpose()?;
         Ok(())
+    }
+}
+
+/// A place in the order of the list.
+type Place<'a> = (Reverse<Timestamp>, &'a TraceId, &'a AccountId);
+
+fn place_of(cursor: &TraceCursor) -> Place<'_> {
+    (Reverse(cursor.start_time), &cursor.trace_id, &cursor.account)
+}
+
+impl Listed {
+    fn read(row: &Row<'_>, account: &AccountId) -> Result<Self> {
+        Ok(Self { trace_key: row.get(22)?, summary: read_summary(row, account)?, passes: row.get(23)? })
+    }
+
+    fn place(&self) -> Place<'_> {
+        (Reverse(self.summary.start_time), &self.summary.trace_id, &self.summary.account)
     }
 }
 

@@ -5,17 +5,23 @@ use std::{collections::HashSet, sync::Arc};
 use rusqlite::{Connection, Row, types::ValueRef};
 
 use super::{
-    State,
+    State, TRACES_SHARE,
     segment::{ColumnRow, NO_DURATION, Segment},
+    traces::TraceRow,
 };
 use crate::{compact_id, error::Result, shared::Shared};
 
 /// Fills the columns and then lets readers use them. Gives up when the store closes.
 pub(crate) fn fill(connection: &Connection, shared: &Shared) -> Result<()> {
-    let columns = &shared.columns;
-    if !columns.is_enabled() || columns.is_filled() {
+    if !shared.columns.is_enabled() || shared.columns.is_filled() {
         return Ok(());
     }
+    fill_spans(connection, shared)?;
+    fill_traces(connection, shared)
+}
+
+fn fill_spans(connection: &Connection, shared: &Shared) -> Result<()> {
+    let columns = &shared.columns;
     let mut statement = connection.prepare(
         "SELECT sequence, start_micros, duration_micros, input_tokens, output_tokens, account_key, trace_key, block_key, \
          parent_id, group_id, application_variant_id, agent_id, agent_name, acp_type, obs_trace_id, obs_span_id, name, \
@@ -46,6 +52,53 @@ pub(crate) fn fill(connection: &Connection, shared: &Shared) -> Result<()> {
             columns.applied.notify_all();
             return Ok(());
         }
+    }
+}
+
+/// Fills in the traces, newest first. Their heads are looked up in the columns of spans.
+fn fill_traces(connection: &Connection, shared: &Shared) -> Result<()> {
+    let columns = &shared.columns;
+    let mut statement = connection.prepare(
+        "SELECT trace_key, account_key, start_micros, end_micros, open_count > 0, error_count > 0, head, call_count > 0, \
+         call_input, call_output, aggregate_input, aggregate_output FROM traces NOT INDEXED WHERE trace_key < ?1 \
+         ORDER BY trace_key DESC LIMIT ?2",
+    )?;
+    let mut below = i64::MAX;
+    loop {
+        let mut rows = statement.query((below, columns.segment_rows as i64))?;
+        let mut read = Vec::new();
+        while let Some(row) = rows.next()? {
+            let start: i64 = row.get(2)?;
+            let tokens_at = if row.get(7)? { 8 } else { 10 };
+            let (input, output): (i64, i64) = (row.get(tokens_at)?, row.get(tokens_at + 1)?);
+            let trace = TraceRow {
+                start,
+                duration: row
+                    .get::<_, Option<i64>>(3)?
+                    .map_or(NO_DURATION, |end| end.saturating_sub(start).max(0)),
+                tokens: input.saturating_add(output),
+                account: row.get::<_, i64>(1)? as u32,
+                is_open: row.get(4)?,
+                has_error: row.get(5)?,
+            };
+            read.push((row.get::<_, i64>(0)?, trace, row.get::<_, i64>(6)?));
+        }
+        if shared.is_closed() {
+            return Ok(());
+        }
+        let mut state = columns.state.lock();
+        for (key, trace, head) in &read {
+            let head = state.head(*head);
+            state.traces.fill(*key, *trace, head);
+        }
+        state.traces.shrink(columns.max_bytes / TRACES_SHARE);
+        let Some((last, ..)) = read.last() else {
+            state.traces.is_filled = true;
+            drop(state);
+            columns.applied.notify_all();
+            return Ok(());
+        };
+        below = *last;
     }
 }
 

@@ -15,6 +15,7 @@ mod load;
 mod names;
 mod scan;
 mod segment;
+mod traces;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -22,18 +23,25 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use self::{
     load::fill,
     names::{NameTexts, OTHER_NAME},
     scan::{Found, Scan, TextMasks},
     segment::{ColumnRow, NO_DURATION},
+    traces::{TraceRow, TraceScan, TraceView},
 };
-use self::{names::Names, segment::Segment};
+use self::{
+    names::Names,
+    segment::Segment,
+    traces::{HeadRow, TraceRows},
+};
 
 /// Rewritten rows that are remembered, so that a reader with an older snapshot knows of them.
 const MAX_REWRITTEN: usize = 65_536;
+/// What part of the memory for columns is for traces.
+const TRACES_SHARE: usize = 8;
 /// How long a reader waits for the writer to bring the columns up to its snapshot; that takes microseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -68,6 +76,7 @@ struct State {
     has_grown: bool,
     /// Changes to rows that are not filled in yet; `None` for rows that are gone.
     waiting: HashMap<i64, Option<ColumnRow>>,
+    traces: TraceRows,
 }
 
 /// A change to the columns.
@@ -84,6 +93,15 @@ pub(crate) enum Change {
     },
     /// A row is gone.
     Delete(i64),
+    /// What a trace is now; `None` when it is gone. Comes after the changes to its spans.
+    Trace {
+        /// The trace.
+        key: i64,
+        /// Its row, and the sequence of its head.
+        row: Option<(TraceRow, i64)>,
+        /// The position from which on it is that.
+        version: i64,
+    },
 }
 
 /// What a reader scans.
@@ -97,13 +115,6 @@ pub(crate) struct View {
     /// The numbers of the names that were asked for.
     wanted_names: Vec<u16>,
     pub(crate) names: NameTexts,
-}
-
-impl View {
-    /// Returns whether every row is in the view, as the snapshot has it.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.latest_uncovered_start.is_none() && self.rewritten.is_empty()
-    }
 }
 
 impl Columns {
@@ -121,6 +132,7 @@ impl Columns {
                 rewritten_from: latest,
                 has_grown: false,
                 waiting: HashMap::new(),
+                traces: TraceRows::new(segment_rows, latest == 0),
             }),
             applied: Condvar::new(),
             max_bytes,
@@ -140,7 +152,7 @@ impl Columns {
     /// Applies what a commit did. `version` is the position up to which everything is committed.
     pub(crate) fn apply(&self, changes: impl IntoIterator<Item = Change>, version: i64) {
         let mut state = self.state.lock();
-        if state.is_given_up || !self.is_enabled() {
+        if !self.is_enabled() || (state.is_given_up && !state.is_filled) {
             return;
         }
         for change in changes {
@@ -150,6 +162,11 @@ impl Columns {
                     state.change(sequence, |segment, at| segment.set_block(at, block))
                 }
                 Change::Delete(sequence) => state.delete(sequence),
+                Change::Trace { .. } if state.is_given_up => {}
+                Change::Trace { key, row, version } => {
+                    let head = row.and_then(|(_, head)| state.head(head));
+                    state.traces.put(key, row.map(|(row, _)| row), head, version);
+                }
             }
         }
         let excess = state.rewritten.len().saturating_sub(MAX_REWRITTEN);
@@ -159,6 +176,7 @@ impl Columns {
         }
         state.version = state.version.max(version);
         state.shrink(self.max_bytes);
+        state.traces.shrink(self.max_bytes / TRACES_SHARE);
         drop(state);
         self.applied.notify_all();
     }
@@ -170,11 +188,7 @@ impl Columns {
         if !self.is_enabled() || !state.is_filled {
             return None;
         }
-        while state.version < snapshot {
-            if self.applied.wait_for(&mut state, PATIENCE).timed_out() {
-                return None;
-            }
-        }
+        self.catch_up(&mut state, snapshot)?;
         if state.rewritten_from > snapshot {
             return None;
         }
@@ -189,6 +203,31 @@ impl Columns {
         })
     }
 
+    /// Returns the traces to scan for a snapshot that has all writes up to a position; `None` while they are being filled,
+    /// and when they cannot tell.
+    pub(crate) fn trace_view(&self, snapshot: i64) -> Option<TraceView> {
+        let mut state = self.state.lock();
+        if !self.is_enabled() || !state.traces.is_filled {
+            return None;
+        }
+        self.catch_up(&mut state, snapshot)?;
+        Some(state.traces.view(snapshot, state.names.texts()))
+    }
+
+    /// Waits until all writes up to a position are here.
+    fn catch_up(&self, state: &mut MutexGuard<'_, State>, snapshot: i64) -> Option<()> {
+        while state.version < snapshot {
+            if self.applied.wait_for(state, PATIENCE).timed_out() {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    pub(crate) fn has_traces(&self) -> bool {
+        self.is_enabled() && self.state.lock().traces.is_filled
+    }
+
     pub(crate) fn is_filled(&self) -> bool {
         self.state.lock().is_filled
     }
@@ -196,18 +235,21 @@ impl Columns {
     /// Waits until the columns are filled, or will never be.
     pub(crate) fn wait_until_filled(&self) {
         let mut state = self.state.lock();
-        while self.is_enabled() && !state.is_filled && !state.is_given_up {
+        while self.is_enabled() && !state.traces.is_filled && !state.is_given_up {
             self.applied.wait(&mut state);
         }
     }
 
-    /// Leaves the columns unused for good.
+    /// Leaves what is not filled unused for good.
     pub(crate) fn give_up(&self) {
         let mut state = self.state.lock();
-        if !state.is_filled {
+        if !state.traces.is_filled {
             state.is_given_up = true;
-            state.waiting = HashMap::new();
-            state.segments = Vec::new();
+            state.traces = TraceRows::new(self.segment_rows, false);
+            if !state.is_filled {
+                state.waiting = HashMap::new();
+                state.segments = Vec::new();
+            }
             drop(state);
             self.applied.notify_all();
         }
@@ -257,6 +299,18 @@ impl State {
         {
             change(Arc::make_mut(segment), at);
         }
+    }
+
+    /// Returns what is known of the span that names a trace.
+    fn head(&self, sequence: i64) -> Option<HeadRow> {
+        let segment = self.segments.get(self.segment_of(sequence)?)?;
+        let at = segment.find(sequence)?;
+        let is_root = segment.parent.get(at) == 0;
+        Some(HeadRow {
+            name: segment.name.get(at),
+            agent_name: segment.agent_name.get(at),
+            status: if is_root { segment.status.get(at) } else { 0 },
+        })
     }
 
     fn delete(&mut self, sequence: i64) {

@@ -154,7 +154,8 @@ impl<'c> Committer<'c> {
         }
         let places = self.write_blocks(entries)?;
         self.write_rows(entries, &places, traces, shared)?;
-        write_traces(&mut self.rows, lookup, traces)?;
+        let latest = entries.iter().filter_map(|entry| Some(written(entry)?.1)).max().unwrap_or(0);
+        write_traces(&mut self.rows, lookup, traces, &mut self.changes, latest)?;
         // Twice as fast as entries come in, so that the frozen ones are gone before the next are due.
         self.fold(shared, (entries.len() * 2).max(64))
     }
@@ -321,10 +322,13 @@ impl<'c> Committer<'c> {
         deletion: &Deletion,
     ) -> Result<Deleted> {
         let mut piece = None;
+        self.changes.clear();
         self.in_transaction(|committer| {
-            let Self { deleter, rows, .. } = committer;
+            let Self { deleter, rows, changes, .. } = committer;
+            // A deletion has no position; a snapshot of the latest one may be from before it.
+            let version = shared.latest() + 1;
             let deleted = deleter.delete(lookup, traces, shared, account, deletion, |lookup, traces| {
-                write_traces(rows, lookup, traces)
+                write_traces(rows, lookup, traces, changes, version)
             })?;
             committer.bury(&deleted.dead)?;
             for block_key in deleted.dead.keys() {
@@ -335,7 +339,7 @@ impl<'c> Committer<'c> {
         })?;
         let Some(piece) = piece else { return Ok(Deleted::default()) };
         let gone = piece.ids.iter().map(|(_, sequence)| Change::Delete(*sequence));
-        shared.columns.apply(gone, shared.latest());
+        shared.columns.apply(gone.chain(self.changes.drain(..)), shared.latest());
         shared.ids.remove(&piece.ids);
         if let Some(folding) = &mut self.folding {
             folding.deleted.extend(piece.ids.iter().map(|(_, sequence)| *sequence));
@@ -440,7 +444,13 @@ impl<'c> Committer<'c> {
 }
 
 /// Brings the summaries that changed to their rows.
-fn write_traces(rows: &mut RowWriter<'_>, lookup: &mut Lookup<'_>, traces: &mut TraceTable) -> Result<()> {
+fn write_traces(
+    rows: &mut RowWriter<'_>,
+    lookup: &mut Lookup<'_>,
+    traces: &mut TraceTable,
+    changes: &mut Vec<Change>,
+    version: i64,
+) -> Result<()> {
     for index in traces.take_dirty() {
         let Some(trace) = traces.get_mut(index) else { continue };
         if trace.must_sum_up {
@@ -448,6 +458,7 @@ fn write_traces(rows: &mut RowWriter<'_>, lookup: &mut Lookup<'_>, traces: &mut 
             trace.must_sum_up = false;
         }
         rows.write_trace(trace)?;
+        changes.push(Change::Trace { key: trace.key, row: trace.column_row(), version });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use endspan_model::{SpanId, Timestamp, TraceId, UsageKind};
 
 use super::lookup::Lookup;
 use crate::{
+    columns::{NO_DURATION, TraceRow},
     error::Result,
     id_index::HashedMap,
     row::{Facts, Usage},
@@ -32,6 +33,25 @@ pub(crate) struct Trace {
     is_dirty: bool,
     /// Whether the summary lost a bound or its head, so that it must be added up again.
     pub(crate) must_sum_up: bool,
+}
+
+impl Trace {
+    /// Returns what the columns hold of it, and the sequence of its head.
+    pub(crate) fn column_row(&self) -> Option<(TraceRow, i64)> {
+        let summary = &self.summary;
+        let head = summary.head.as_ref()?;
+        let start = summary.start.unix_micros();
+        let used = if summary.calls.count > 0 { summary.calls } else { summary.aggregates };
+        let row = TraceRow {
+            start,
+            duration: summary.end.map_or(NO_DURATION, |end| end.unix_micros().saturating_sub(start).max(0)),
+            tokens: used.input.saturating_add(used.output),
+            account: self.account_key as u32,
+            is_open: summary.open_count > 0,
+            has_error: summary.error_count > 0,
+        };
+        Some((row, head.sequence))
+    }
 }
 
 /// A trace's spans, added up.
