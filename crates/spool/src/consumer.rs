@@ -430,6 +430,7 @@ impl Consumer {
         }
         let prepared = {
             let mut writer = shared.writer.lock();
+            writer.rest.directory = None;
             shared.seal_active(&mut writer);
             std::mem::take(&mut writer.rest.prepared)
         };

@@ -47,6 +47,7 @@ mod instance;
 mod log;
 mod memory;
 mod options;
+mod overflow;
 mod publication;
 mod record;
 mod recovery;

@@ -1,6 +1,7 @@
 //! The producers' side: appending records, and the state that both sides share.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -76,6 +77,8 @@ pub(crate) struct Rest {
     pub(crate) closed: bool,
     /// Segments used up since the last `maintain`.
     pub(crate) used_up: usize,
+    /// Where segment files are made, while the disk takes them.
+    pub(crate) directory: Option<PathBuf>,
     /// Held records whose successors are in memory only, and those.
     superseded: Vec<(Held, Position)>,
     /// Records in segments before the active one.
@@ -150,6 +153,7 @@ impl Log {
                     prepared: VecDeque::with_capacity(32),
                     closed: false,
                     used_up: 0,
+                    directory: None,
                     superseded: Vec::new(),
                     sealed_records: 0,
                     unspooled_records: 0,
@@ -171,8 +175,9 @@ impl Log {
     /// Appends a record made of `parts`, one after the other, and returns its position.
     ///
     /// With a spool, the record survives the death of the process from here on. Never waits for a disk, never
-    /// allocates, except for a segment's memory when the consumer's `maintain` has not kept up. May be called from several
-    /// threads; records are ordered by who got the lock first.
+    /// allocates, except where the consumer's `maintain` has not kept up: then it takes memory for a segment, and when
+    /// there is as much of that as is allowed, makes a segment file itself. May be called from several threads; records are
+    /// ordered by who got the lock first.
     ///
     /// # Errors
     ///
@@ -434,13 +439,14 @@ impl Shared {
             Some(prepared) => prepared,
             None => {
                 let len = need.max(self.options.segment_bytes).next_multiple_of(PAGE_BYTES);
-                if !self.has_room_for(len, true) {
-                    return Err(AppendError::Full(Limit::Bytes));
+                if self.has_room_for(len, true) {
+                    let region = Region::anonymous(len, &self.context.counters.resident_bytes)
+                        .map_err(|_| AppendError::OutOfMemory)?;
+                    self.account(len, true);
+                    self.prepare(region, None)
+                } else {
+                    self.overflow(&writer.rest, len).ok_or(AppendError::Full(Limit::Bytes))?
                 }
-                let region = Region::anonymous(len, &self.context.counters.resident_bytes)
-                    .map_err(|_| AppendError::OutOfMemory)?;
-                self.account(len, true);
-                self.prepare(region, None)
             }
         };
         self.seal_active(writer);

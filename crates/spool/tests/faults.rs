@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{append, payload, poll_all, recover_all, segments, small, snapshot, temporary};
-use endspan_spool::{Faults, Log, Maintenance, Notice, Opened, Operation, Options, ReadError, Record};
+use endspan_spool::{Faults, Log, Maintenance, Meta, Notice, Opened, Operation, Options, ReadError, Record};
 
 /// Fails the operations named in it.
 #[derive(Debug, Default, Clone)]
@@ -137,6 +137,55 @@ fn the_memory_that_stands_in_for_the_disk_is_bounded() {
     }
     assert_eq!(taken, 32);
     assert!(opened.log.stats().resident_bytes <= 8 * 4096);
+}
+
+#[test]
+fn a_burst_beyond_the_memory_goes_to_files() {
+    let directory = temporary();
+    let script = Script::default();
+    let bounded =
+        Options { max_resident_bytes: 8 * 4096, max_bytes: 56 * 4096, ..options(directory.path(), &script) };
+    let mut opened = Log::open(bounded).expect("open");
+    // The consumer does not come to its turn meanwhile.
+    let mut taken = 0_u8;
+    while opened.log.append(Meta { kind: taken, ..Meta::default() }, &[&[taken; 900]]).is_ok() {
+        taken += 1;
+    }
+    assert!(taken > 180, "{taken}");
+    let stats = opened.log.stats();
+    assert!(stats.disk_bytes + 8 * 4096 <= 56 * 4096, "{stats:?}");
+    assert!(stats.unspooled_records <= 32, "{stats:?}");
+    let records = poll_all(&mut opened);
+    assert_eq!(kinds(&records), (0..taken).collect::<Vec<u8>>());
+    assert!(records.iter().all(|record| payload(record) == vec![record.kind(); 900]));
+    for record in records.iter().take(60) {
+        record.mark(0);
+    }
+    maintain_later(&mut opened, 1);
+    let copy = snapshot(directory.path());
+    let mut after = common::open(copy.path());
+    assert_eq!(kinds(&recover_all(&mut after)), (60..taken).collect::<Vec<u8>>());
+    assert!(opened.log.stats().resident_bytes <= 8 * 4096);
+}
+
+#[test]
+fn a_disk_that_refuses_a_burst_costs_what_memory_does_not_hold() {
+    let directory = temporary();
+    let script = Script::default();
+    let bounded =
+        Options { max_resident_bytes: 8 * 4096, max_bytes: 56 * 4096, ..options(directory.path(), &script) };
+    let mut opened = Log::open(bounded).expect("open");
+    for operation in [Operation::Allocate, Operation::Create, Operation::Map] {
+        script.fail(operation, io::ErrorKind::StorageFull);
+        while opened.log.append(Meta::default(), &[&[0; 900]]).is_ok() {}
+        let notices = maintain_later(&mut opened, 1);
+        assert!(matches!(&notices[..], [Notice::SpoolUnavailable { .. }]), "{operation:?}: {notices:?}");
+        script.heal();
+        for record in poll_all(&mut opened) {
+            record.mark(0);
+        }
+        assert_eq!(maintain_later(&mut opened, 300), [Notice::SpoolRestored]);
+    }
 }
 
 #[test]

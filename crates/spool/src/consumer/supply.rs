@@ -199,7 +199,10 @@ impl Consumer {
             Some(instance) => instance,
             None => {
                 let base = shared.options.directory.clone().unwrap_or_default();
-                Instance::create(files, &base, &shared.identity.instance).map_err(|error| (base, error))?
+                let instance = Instance::create(files, &base, &shared.identity.instance)
+                    .map_err(|error| (base, error))?;
+                shared.writer.lock().rest.directory = Some(instance.directory.clone());
+                instance
             }
         };
         let path = instance.segment_path(sequence);
