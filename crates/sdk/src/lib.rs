@@ -35,6 +35,7 @@
 )]
 
 mod account;
+mod activity;
 mod clock;
 mod context;
 mod diagnostics;
@@ -63,6 +64,7 @@ mod usage;
 mod worker;
 
 pub use account::{Account, DestinationStats, Drops, Report, Stats};
+pub use activity::{Activity, ExportKind, Exports, Sample};
 pub use endspan_model as model;
 pub use endspan_model::{DropReason, Payload, SpanType, Status, Timestamp};
 #[cfg(feature = "otlp")]

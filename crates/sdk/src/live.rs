@@ -1,6 +1,6 @@
 //! One process's log, thread and counters. A forked child grows its own beside its parent's.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -9,6 +9,7 @@ use endspan_spool::{Log, Opened, Options};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::account::{Account, DestinationStats, Report, Stats};
+use crate::activity::Watched;
 use crate::diagnostics::aloud;
 use crate::exporter::Exporter;
 use crate::lane::{Lane, LaneConfig, Phase};
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) log: Options,
     /// Whether OpenTelemetry's instruments are wanted.
     pub(crate) metrics: bool,
+    /// Whether a binding wants to know what is done.
+    pub(crate) watched: Arc<AtomicBool>,
 }
 
 /// The running pipeline of one process.
@@ -30,6 +33,8 @@ pub(crate) struct Live {
     control: UnboundedSender<Control>,
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) counters: Arc<Counters>,
+    /// What a binding wants to know. Of this process alone: a fork may find a parent's lock held.
+    pub(crate) watched: Arc<Watched>,
 }
 
 impl Live {
@@ -54,12 +59,13 @@ impl Live {
             .map(|(config, index)| Lane::new(config.clone(), seed.wrapping_add(index)))
             .collect();
         let (control, orders) = unbounded_channel();
-        let metrics = Metrics::new(plan.metrics);
+        let watched = Arc::new(Watched::new(&plan.watched));
+        let metrics = Metrics::new(plan.metrics, Arc::clone(&watched));
         let worker =
             Worker::new(consumer, lanes, plan.exporters.clone(), Arc::clone(&counters), orders, metrics);
         let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
         match thread {
-            Ok(thread) => Some(Self { log, control, thread: Mutex::new(Some(thread)), counters }),
+            Ok(thread) => Some(Self { log, control, thread: Mutex::new(Some(thread)), counters, watched }),
             Err(error) => {
                 aloud(
                     || tracing::error!(%error, "endspan cannot start its thread: nothing will be delivered"),

@@ -1,7 +1,10 @@
 //! The instruments of `sdk-behaviour` section 10. Without the feature `otel`, or with `AGENTEX_TRACING_METRICS` off,
-//! nothing is recorded; `Stats` has the numbers all the same.
+//! nothing is recorded here; bindings have [`Activity`](crate::Activity), and `Stats` has the numbers all the same.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::activity::Watched;
 
 use crate::lane::{Failure, Phase};
 
@@ -9,14 +12,13 @@ use crate::lane::{Failure, Phase};
 use crate::otel::Instruments;
 
 /// Where the thread tells what it did.
-#[derive(Default)]
 pub(crate) struct Metrics {
+    watched: Arc<Watched>,
     #[cfg(feature = "otel")]
     instruments: Option<Instruments>,
 }
 
 /// What became of a request.
-#[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nothing is recorded"))]
 pub(crate) struct Exported<'a> {
     pub(crate) exporter: &'a str,
     pub(crate) phase: Phase,
@@ -33,16 +35,17 @@ pub(crate) struct Exported<'a> {
 )]
 impl Metrics {
     /// Makes the instruments if they are wanted.
-    pub(crate) fn new(wanted: bool) -> Self {
-        #[cfg(feature = "otel")]
-        let metrics = Self { instruments: wanted.then(Instruments::new) };
-        #[cfg(not(feature = "otel"))]
-        let metrics = Self::default();
-        metrics
+    pub(crate) fn new(wanted: bool, watched: Arc<Watched>) -> Self {
+        Self {
+            watched,
+            #[cfg(feature = "otel")]
+            instruments: wanted.then(Instruments::new),
+        }
     }
 
     /// Records were read from the log: how many of each phase, how many are there in all, and the age of the oldest.
     pub(crate) fn read(&self, starts: u64, ends: u64, depth: u64, lag: Duration) {
+        self.watched.read(starts, ends, depth, lag);
         #[cfg(feature = "otel")]
         if let Some(instruments) = &self.instruments {
             instruments.read(starts, ends, depth, lag);
@@ -59,6 +62,7 @@ impl Metrics {
 
     /// A request ended.
     pub(crate) fn exported(&self, exported: &Exported<'_>) {
+        self.watched.exported(exported);
         #[cfg(feature = "otel")]
         if let Some(instruments) = &self.instruments {
             instruments.exported(exported);
@@ -67,6 +71,7 @@ impl Metrics {
 
     /// A shutdown ran out of time.
     pub(crate) fn shutdown_timed_out(&self, remaining: u64) {
+        self.watched.shutdown_timed_out(remaining);
         #[cfg(feature = "otel")]
         if let Some(instruments) = &self.instruments {
             instruments.shutdown_timed_out(remaining);
@@ -90,11 +95,11 @@ impl Metrics {
     }
 
     /// Returns whether anything is recorded.
-    pub(crate) const fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         #[cfg(feature = "otel")]
         let on = self.instruments.is_some();
         #[cfg(not(feature = "otel"))]
         let on = false;
-        on
+        on || self.watched.is_on()
     }
 }

@@ -43,7 +43,7 @@ const MAX_VALUE_CHARS: usize = 256;
 ///     });
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TraceContext {
     trace_id: String,
     span_id: String,
@@ -76,11 +76,18 @@ impl TraceContext {
 
     /// What came in with a trace goes out with it.
     fn within(context: &context::Context) -> Option<Self> {
-        let own = Self::new(context.trace.id(), context.span_id.as_str())?;
-        Some(match context.trace.remote() {
-            Some(remote) => Self { flags: remote.flags, others: remote.others.clone(), ..own },
-            None => own,
-        })
+        let (trace_id, span_id) = (context.trace.id(), context.span_id.as_str());
+        match context.trace.remote() {
+            Some(remote) => remote.for_span(trace_id, span_id),
+            None => Self::new(trace_id, span_id),
+        }
+    }
+
+    /// Returns the context of a span of the trace that goes on from this one: what came in goes out with it. `None` if an id is
+    /// empty. For bindings to other languages.
+    pub fn for_span(&self, trace_id: &str, span_id: &str) -> Option<Self> {
+        let own = Self::new(trace_id, span_id)?;
+        Some(Self { flags: self.flags, others: self.others.clone(), ..own })
     }
 
     /// Reads the headers of a request; `None` without a valid `traceparent`.

@@ -229,7 +229,11 @@ impl TracerBuilder {
         #[cfg(feature = "otel")]
         let observability_ids = observability_ids.or_else(|| crate::otel::observability_ids(&environment));
         let metrics = environment.flag(settings::AGENTEX_TRACING_METRICS);
-        Tracer::start(Plan { exporters, lanes, log, metrics }, shutdown_timeout, observability_ids)
+        Tracer::start(
+            Plan { exporters, lanes, log, metrics, watched: Arc::default() },
+            shutdown_timeout,
+            observability_ids,
+        )
     }
 
     fn lane_config(&self, environment: &Environment) -> LaneConfig {

@@ -1,5 +1,6 @@
 //! The lowest entry: records whose payloads are JSON text already. For bindings to other languages.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use endspan_model::Timestamp;
@@ -7,6 +8,7 @@ use endspan_spool::Held;
 
 use super::Tracer;
 use crate::account::Report;
+use crate::activity::Activity;
 use crate::ids;
 use crate::lane::Phase;
 use crate::record::RawSpan;
@@ -74,6 +76,17 @@ impl Tracer {
         if let Some(live) = self.pipeline.current() {
             live.counters.note_unencodable(count);
         }
+    }
+
+    /// Keeps from now on, or no longer, what [`Tracer::take_activity`] returns. Costs callers nothing, and endspan's thread a
+    /// few words for each request.
+    pub fn watch_activity(&self, wanted: bool) {
+        self.pipeline.plan.watched.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Returns what this process's thread did since the last call: what instruments other than this crate's own need.
+    pub fn take_activity(&self) -> Activity {
+        self.pipeline.begun().map(|live| live.watched.take()).unwrap_or_default()
     }
 
     /// Shuts down as the normal end of the process does: what cannot be delivered now may stay in the spool at once.
