@@ -1,8 +1,12 @@
 //! Where spans go, as Python sees it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use endspan::exporter::Exporter;
+use endspan::exporter::otlp::Compression;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// A destination that a `Tracer` can be given.
@@ -101,5 +105,66 @@ impl PyAgentexExporter {
             builder = builder.write_starts(write);
         }
         PyClassInitializer::from(PyExporter { exporter: Arc::new(builder.build()) }).add_subclass(Self)
+    }
+}
+
+/// Delivers spans to an OpenTelemetry collector, or to whatever else speaks OTLP over HTTP.
+///
+/// `endpoint` is the whole address, path included: `http://collector:4318/v1/traces`. What is not given comes from the
+/// variables of OpenTelemetry's specification: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT`,
+/// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_SERVICE_NAME` and the like; without any, requests go
+/// to `http://localhost:4318/v1/traces`. `timeout` is in seconds; `compression` is `gzip` (default) or `none`; `protocol`
+/// is `http/protobuf` (default) or `http/json`; `resource` has attributes such as `service.name`.
+#[pyclass(name = "OTLPExporter", module = "endspan", extends = PyExporter, frozen)]
+pub(crate) struct PyOtlpExporter;
+
+#[pymethods]
+impl PyOtlpExporter {
+    #[new]
+    #[pyo3(signature = (endpoint=None, headers=None, *, timeout=None, compression=None, protocol=None, resource=None))]
+    fn new(
+        endpoint: Option<String>,
+        headers: Option<BTreeMap<String, String>>,
+        timeout: Option<f64>,
+        compression: Option<&str>,
+        protocol: Option<&str>,
+        resource: Option<BTreeMap<String, String>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let mut builder = endspan::OtlpExporter::builder();
+        if let Some(endpoint) = endpoint {
+            builder = builder.endpoint(endpoint);
+        }
+        for (name, value) in headers.unwrap_or_default() {
+            builder = builder.header(&name, &value);
+        }
+        if let Some(timeout) = timeout {
+            builder = builder.timeout(Duration::try_from_secs_f64(timeout).map_err(|_| {
+                PyValueError::new_err(format!("timeout must be a number of seconds, not {timeout}"))
+            })?);
+        }
+        builder = match compression {
+            None => builder,
+            Some("gzip") => builder.compression(Compression::Gzip),
+            Some("none") => builder.compression(Compression::None),
+            Some(other) => {
+                return Err(PyValueError::new_err(format!(
+                    "compression must be 'gzip' or 'none', not {other:?}"
+                )));
+            }
+        };
+        builder = match protocol {
+            None => builder,
+            Some("http/protobuf") => builder.json(false),
+            Some("http/json") => builder.json(true),
+            Some(other) => {
+                return Err(PyValueError::new_err(format!(
+                    "protocol must be 'http/protobuf' or 'http/json', not {other:?}"
+                )));
+            }
+        };
+        for (key, value) in resource.unwrap_or_default() {
+            builder = builder.resource_attribute(key, value);
+        }
+        Ok(PyClassInitializer::from(PyExporter { exporter: Arc::new(builder.build()) }).add_subclass(Self))
     }
 }

@@ -16,6 +16,7 @@ mod payloads;
 mod ready;
 mod report;
 mod span;
+mod trace_context;
 mod tracer;
 mod whole;
 
@@ -68,6 +69,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exporters::PyExporter>()?;
     module.add_class::<exporters::PySgpExporter>()?;
     module.add_class::<exporters::PyAgentexExporter>()?;
+    module.add_class::<exporters::PyOtlpExporter>()?;
+    module.add_class::<trace_context::PyTraceContext>()?;
     module.add_class::<tracer::PyTracer>()?;
     module.add_class::<tracer::PyTrace>()?;
     module.add_class::<span::PySpan>()?;

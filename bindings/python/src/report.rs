@@ -1,6 +1,6 @@
 //! Accounts as plain dicts, which the package makes dataclasses of.
 
-use endspan::{Account, Report, Stats};
+use endspan::{Account, Activity, Report, Sample, Stats};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -57,5 +57,35 @@ pub(crate) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, 
     dict.set_item("spooling", stats.spooling)?;
     dict.set_item("recovered_records", stats.recovered_records)?;
     dict.set_item("recovered_open_spans", stats.recovered_open_spans)?;
+    Ok(dict)
+}
+
+/// Returns what a pipeline did: numbers of records read, `exports` as tuples of what they have in common and their sums, and
+/// `samples` as tuples of instrument, phase and value.
+pub(crate) fn activity<'py>(py: Python<'py>, activity: &Activity) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("starts", activity.starts)?;
+    dict.set_item("ends", activity.ends)?;
+    let exports = PyList::empty(py);
+    for (kind, sums) in &activity.exports {
+        let (http_code, error_class) = kind.failure.unzip();
+        let common = (&*kind.exporter, kind.phase.as_str(), http_code, error_class);
+        let sums = (sums.batches, sums.spans, sums.batch_failures, sums.span_failures, sums.retries);
+        exports.append((common, sums))?;
+    }
+    dict.set_item("exports", exports)?;
+    let samples = PyList::empty(py);
+    for sample in &activity.samples {
+        let (name, phase, value) = match sample {
+            Sample::QueueDepth(depth) => ("queue.depth", None, *depth as f64),
+            Sample::QueueLag(millis) => ("queue.lag", None, *millis),
+            Sample::BatchItems(items) => ("batch.items", None, *items as f64),
+            Sample::BatchSize(phase, spans) => ("batch.size", Some(phase.as_str()), *spans as f64),
+            Sample::DrainDuration(phase, millis) => ("batch.drain_duration", Some(phase.as_str()), *millis),
+            Sample::ShutdownRemaining(remaining) => ("shutdown.remaining_items", None, *remaining as f64),
+        };
+        samples.append((name, phase, value))?;
+    }
+    dict.set_item("samples", samples)?;
     Ok(dict)
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use endspan::{Timestamp, Tracer};
+use endspan::{Timestamp, TraceContext, Tracer};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::exporters::PyExporter;
 use crate::payloads;
 use crate::span::{Arguments, PySpan};
+use crate::trace_context::PyTraceContext;
 use crate::whole::{self, Whole};
 use crate::{clock, model, report};
 
@@ -112,7 +113,27 @@ impl PyTracer {
             trace_id: trace_id.map(Bound::unbind),
             task_id: task_id.and_then(payloads::text_of).map(Bound::unbind),
             group_id: group_id.and_then(payloads::text_of).map(Bound::unbind),
+            remote: None,
         }
+    }
+
+    /// Returns the trace that another process began: its spans stand below the caller's where no span of this process is
+    /// nearer. `caller` is a `TraceContext`, or the headers of a request. Without a valid `traceparent` a new trace.
+    #[pyo3(signature = (caller=None, *, task_id=None, group_id=None))]
+    fn continue_trace(
+        slf: &Bound<'_, Self>,
+        caller: Option<&Bound<'_, PyAny>>,
+        task_id: Option<&Bound<'_, PyAny>>,
+        group_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyTrace {
+        let context = caller.and_then(|caller| match caller.cast::<PyTraceContext>() {
+            Ok(context) => Some(context.get().context.clone()),
+            Err(_) => PyTraceContext::read(caller).map(|context| context.context),
+        });
+        let Some(context) = context else { return Self::new_trace(slf, task_id, group_id) };
+        let trace_id = PyString::new(slf.py(), context.trace_id());
+        let trace = Self::trace(slf, Some(trace_id.as_any()), task_id, group_id);
+        PyTrace { remote: Some(Box::new(context)), ..trace }
     }
 
     /// Returns a trace with a new id.
@@ -203,6 +224,16 @@ impl PyTracer {
         report::stats(py, &self.tracer.stats())
     }
 
+    /// Keeps, or no longer keeps, what `_take_activity` returns.
+    fn _watch_activity(&self, wanted: bool) {
+        self.tracer.watch_activity(wanted);
+    }
+
+    /// Returns what the pipeline did since the last call.
+    fn _take_activity<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        report::activity(py, &self.tracer.take_activity())
+    }
+
     /// Whether spans go anywhere.
     #[getter]
     fn enabled(&self) -> bool {
@@ -226,6 +257,8 @@ pub(crate) struct PyTrace {
     pub(crate) trace_id: Option<Py<PyString>>,
     pub(crate) task_id: Option<Py<PyString>>,
     pub(crate) group_id: Option<Py<PyString>>,
+    /// Where the trace comes from, if another process began it.
+    pub(crate) remote: Option<Box<TraceContext>>,
 }
 
 #[pymethods]
@@ -250,8 +283,8 @@ impl PyTrace {
 
     /// Makes a span, which starts with `with`, `async with`, a call of a function that it decorates, or `start()`.
     ///
-    /// Its parent is `parent` (a span or an id), else the span that is current if it is of the same trace. `root=True`:
-    /// none.
+    /// Its parent is `parent` (a span or an id), else the span that is current if it is of the same trace, else the span of
+    /// another process that the trace goes on from. `root=True`: none.
     #[pyo3(signature = (
         name, *, input=None, output=None, data=None, parent=None, task_id=None, span_type=None, expected=None, id=None,
         start_time=None, root=false,

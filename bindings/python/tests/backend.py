@@ -1,7 +1,8 @@
-"""A small backend that speaks both spans APIs, and remembers what it was given."""
+"""A small backend that speaks both spans APIs and OTLP, and remembers what it was given."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,8 @@ class Backend:
         self.arrived = threading.Condition(self.lock)
         self.sgp: list[dict[str, Any]] = []
         self.agentex: list[dict[str, Any]] = []
+        # OTLP requests: JSON, or the bytes of protobuf.
+        self.otlp: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.requests = 0
         # The status of every answer; 200 keeps what came.
@@ -54,7 +57,13 @@ class Backend:
             self.arrived.notify_all()
             if self.status != 200:
                 return self.status, {"message": "not now"}
-            self.headers.append({name.lower(): value for name, value in headers.items()})
+            headers = {name.lower(): value for name, value in headers.items()}
+            self.headers.append(headers)
+            if path.startswith("/v1/traces"):
+                if headers.get("content-encoding") == "gzip":
+                    text = gzip.decompress(text)
+                self.otlp.append(json.loads(text) if "json" in headers["content-type"] else text)
+                return 200, {}
             body = json.loads(text) if text else None
             answer: Any = body
             if path.startswith("/v5/spans/batch"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -204,56 +205,125 @@ def test_openai_agents(backend: Backend) -> None:
     tracer.shutdown(5)
 
 
-def test_instruments(tracer: endspan.Tracer, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("opentelemetry.sdk")
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+Point = tuple[Any, ...]
 
+
+class Instruments:
+    """The instruments of this process, as a reader of OpenTelemetry's has them."""
+
+    def __init__(self) -> None:
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+        self.reader = InMemoryMetricReader()
+        self.provider = MeterProvider([self.reader])
+        self.units: dict[str, tuple[str, str]] = {}
+
+    def read(self) -> dict[Point, Any]:
+        """Values, and counts and sums of histograms, by name and attributes."""
+        found: dict[Point, Any] = {}
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                assert scope.scope.name == "agentex.tracing"
+                for metric in scope.metrics:
+                    name = metric.name.removeprefix("agentex.tracing.")
+                    self.units[name] = (type(metric.data).__name__, metric.unit)
+                    for point in metric.data.data_points:
+                        key = (name, *(f"{key}={value}" for key, value in sorted(point.attributes.items())))
+                        found[key] = (point.count, point.sum) if hasattr(point, "sum") else point.value
+        return found
+
+
+@pytest.fixture
+def instruments(monkeypatch: pytest.MonkeyPatch) -> Iterator[Instruments]:
+    pytest.importorskip("opentelemetry.sdk")
     import endspan.metrics
 
     monkeypatch.setenv("AGENTEX_TRACING_METRICS", " Off")
     assert not endspan.metrics.install()
     monkeypatch.delenv("AGENTEX_TRACING_METRICS")
-    reader = InMemoryMetricReader()
-    assert endspan.metrics.install(MeterProvider([reader])) and endspan.metrics.installed()
+    # Tracers of other tests are not counted.
+    gc.collect()
+    instruments = Instruments()
+    assert endspan.metrics.install(instruments.provider) and endspan.metrics.installed()
+    yield instruments
+    endspan.metrics.uninstall()
+    before = instruments.read()
+    with endspan.Tracer([endspan.SGPExporter("key", "account", "http://127.0.0.1:9")], spool=False) as late:
+        late.trace("t").span("s").start().end()
+        late.shutdown(0)
+    assert {key: value for key, value in instruments.read().items() if before.get(key) != value} == {}
 
-    def numbers() -> dict[tuple[str, str], int]:
-        found: dict[tuple[str, str], int] = {}
-        data = reader.get_metrics_data()
-        for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                assert scope.scope.name == "agentex.tracing"
-                for metric in scope.metrics:
-                    for point in metric.data.data_points:
-                        attributes = point.attributes
-                        found[metric.name, str(attributes.get("processor") or attributes.get("reason", ""))] = point.value
-        return found
 
-    try:
-        before = numbers()
-        trace = tracer.trace("t")
-        for _ in range(5):
-            with trace.span("s"):
-                pass
-        assert tracer.flush(120).is_complete
-        other = endspan.Tracer([endspan.SGPExporter("key", "account", backend.url)], spool=False)
-        with other.trace("t").span("one more"):
+def test_rows_99_to_106_instruments(instruments: Instruments, tracer: endspan.Tracer, backend: Backend) -> None:
+    trace = tracer.trace("t")
+    for _ in range(5):
+        with trace.span("s"):
             pass
-        other.shutdown(120)
-        after = numbers()
+    assert tracer.flush(120).is_complete
+    other = endspan.Tracer([endspan.SGPExporter("key", "account", backend.url)], spool=False)
+    with other.trace("t").span("one more"):
+        pass
+    other.shutdown(120)
+    # What a tracer did is not lost with it, and no counter falls back.
+    del other
+    gc.collect()
+    found = instruments.read()
+    assert found["span_events.enqueued", "event_type=end"] == 6
+    assert ("span_events.enqueued", "event_type=start") not in found
+    assert found["export.spans", "event_type=end", "processor=sgp"] == 6
+    assert found["export.spans", "event_type=end", "processor=other"] == 5
+    assert 2 <= found["export.batches", "event_type=end", "processor=sgp"] <= 6
+    assert not [key for key in found if key[0].endswith(("failures", "timeouts", "dropped"))]
+    # Read in as many steps as endspan's thread took them.
+    reads, items = found[("batch.items",)]
+    assert 2 <= reads <= 6 and items == 6
+    assert found[("queue.depth",)][0] == reads and found[("queue.depth",)][1] >= items
+    assert 1 <= found[("queue.lag",)][0] <= reads and found[("queue.lag",)][1] > 0
+    batches, spans = found["batch.size", "phase=end"]
+    assert 3 <= batches <= 11 and spans == 11
+    assert found["batch.drain_duration", "phase=end"][0] == batches
+    assert found["endspan.queue.pending", "processor=sgp"] == 0
+    assert instruments.read() == found
+    assert {name: kind for name, kind in instruments.units.items() if not name.startswith("endspan.")} == {
+        "span_events.enqueued": ("Sum", "1"),
+        "queue.depth": ("Histogram", "1"),
+        "queue.lag": ("Histogram", "ms"),
+        "batch.items": ("Histogram", "1"),
+        "batch.size": ("Histogram", "1"),
+        "batch.drain_duration": ("Histogram", "ms"),
+        "export.batches": ("Sum", "1"),
+        "export.spans": ("Sum", "1"),
+    }
 
-        def more(name: str, attribute: str = "") -> int:
-            key = ("agentex.tracing." + name, attribute)
-            return after[key] - before.get(key, 0)
 
-        assert more("span_events.enqueued") == 6
-        assert more("export.spans", "sgp") == 6 and more("export.spans", "other") == 5
-        assert 2 <= more("export.batches", "sgp") <= 6
-        assert more("export.span_failures", "sgp") == 0
-        # No counter falls back when a tracer goes.
-        del other
-        again = numbers()
-        assert all(again[key] >= value for key, value in after.items() if "depth" not in key[0])
-    finally:
-        endspan.metrics.uninstall()
-    assert numbers() == {}
+def test_row_104_failures_are_classified(instruments: Instruments, backend: Backend) -> None:
+    backend.status = 422
+    tracer = endspan.Tracer([endspan.SGPExporter("key", "account", backend.url)], spool=False)
+    tracer.trace("t").span("refused").start().end()
+    assert tracer.flush(120).dropped == 1
+    found = instruments.read()
+    failure = ("error_class=client_error", "event_type=end", "http_code=4xx", "processor=sgp")
+    assert found[("export.batch_failures", *failure)] == found[("export.span_failures", *failure)] == 1
+    assert found["span_events.dropped", "reason=rejected"] == 1
+    backend.status = 503
+    for _ in range(3):
+        tracer.trace("t").span("late").start().end()
+    assert tracer.shutdown(0).dropped == 4
+    found = instruments.read()
+    assert found[("shutdown.timeouts",)] == 1 and found[("shutdown.remaining_items",)] == (1, 3)
+    assert found["span_events.dropped", "reason=shutdown_timeout"] == 3
+
+
+def test_starts_are_counted_where_they_are_written(instruments: Instruments, backend: Backend) -> None:
+    exporter = endspan.SGPExporter("key", "account", backend.url, write_starts=True)
+    tracer = endspan.Tracer([exporter], spool=False, every_start=True)
+    with tracer.trace("t").span("s"):
+        assert tracer.flush(120).delivered == 1
+    assert tracer.shutdown(120).delivered == 2
+    found = instruments.read()
+    for phase in ("start", "end"):
+        assert found["span_events.enqueued", f"event_type={phase}"] == 1
+        assert found["export.spans", f"event_type={phase}", "processor=sgp"] == 1
+        assert found["batch.size", f"phase={phase}"] == (1, 1)

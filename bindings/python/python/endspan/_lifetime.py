@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _native
@@ -24,11 +25,29 @@ _EXIT_TIMEOUT_S = 30.0
 
 _tracers: weakref.WeakSet[Tracer] = weakref.WeakSet()
 _multiprocessing: Any = None
+# Takes what a tracer did when it ends, if somebody wants to know.
+_take_activity: Callable[[Tracer], None] | None = None
 
 
 def watch(tracer: Tracer) -> None:
     """Remembers a tracer for the end of the process."""
     _tracers.add(tracer)
+    if _take_activity is not None:
+        tracer._watch_activity(True)
+
+
+def watch_activity(take: Callable[[Tracer], None] | None) -> None:
+    """Lets tracers keep what they do, for ``take`` to take when they end; ``None``: no longer."""
+    global _take_activity
+    _take_activity = take
+    for tracer in list(_tracers):
+        tracer._watch_activity(take is not None)
+
+
+def ended(tracer: Tracer) -> None:
+    """Says that a tracer was shut down."""
+    if _take_activity is not None:
+        _take_activity(tracer)
 
 
 def end() -> None:
@@ -40,6 +59,7 @@ def end() -> None:
     _native.end_open_spans(gc.get_objects())
     for tracer in tracers:
         tracer._shutdown_at_exit(_exit_timeout())
+        ended(tracer)
     _native.interpreter_ends()
 
 

@@ -1,15 +1,17 @@
 """The native half: encoding, spans, pipeline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, TypeVar, final
+from typing import Any, Literal, TypeVar, final
 
 from typing_extensions import Self, disjoint_base
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_M = TypeVar("_M", bound=MutableMapping[str, str])
 _Time = datetime | float
+_Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 
 __version__: str
 UNENCODABLE: str
@@ -46,6 +48,45 @@ class AgentexExporter(Exporter):
         write_starts: bool | None = None,
     ) -> Self: ...
 
+@final
+class OTLPExporter(Exporter):
+    def __new__(
+        cls,
+        endpoint: str | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+        compression: Literal["gzip", "none"] | None = None,
+        protocol: Literal["http/protobuf", "http/json"] | None = None,
+        resource: dict[str, str] | None = None,
+    ) -> Self: ...
+
+@final
+class TraceContext:
+    def __new__(cls, trace_id: str, span_id: str) -> Self: ...
+    @staticmethod
+    def extract(headers: _Headers) -> TraceContext | None: ...
+    @staticmethod
+    def parse(traceparent: str, tracestate: str = "") -> TraceContext | None: ...
+    @staticmethod
+    def of(span: Span) -> TraceContext | None: ...
+    @staticmethod
+    def current() -> TraceContext | None: ...
+    def inject(self, headers: _M) -> _M: ...
+    @property
+    def trace_id(self) -> str: ...
+    @property
+    def span_id(self) -> str: ...
+    @property
+    def is_sampled(self) -> bool: ...
+    @property
+    def traceparent(self) -> str: ...
+    @property
+    def tracestate(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+
 @disjoint_base
 class Tracer:
     def __new__(
@@ -73,6 +114,13 @@ class Tracer:
     def trace(
         self, trace_id: str | None = None, *, task_id: str | None = None, group_id: str | None = None
     ) -> Trace: ...
+    def continue_trace(
+        self,
+        caller: TraceContext | _Headers | None = None,
+        *,
+        task_id: str | None = None,
+        group_id: str | None = None,
+    ) -> Trace: ...
     def new_trace(self, *, task_id: str | None = None, group_id: str | None = None) -> Trace: ...
     def submit(
         self,
@@ -99,6 +147,8 @@ class Tracer:
     def _shutdown(self, timeout: float | None = None) -> dict[str, Any]: ...
     def _shutdown_at_exit(self, timeout: float) -> dict[str, Any]: ...
     def _stats(self) -> dict[str, Any]: ...
+    def _watch_activity(self, wanted: bool) -> None: ...
+    def _take_activity(self) -> dict[str, Any]: ...
 
 @final
 class Trace:

@@ -65,7 +65,9 @@ class Tracer(_native.Tracer):
         With a spool, what cannot be delivered within ``timeout`` stays there for the next process; without one it is
         dropped, and counted.
         """
-        return Report._of(self._shutdown(timeout))
+        report = Report._of(self._shutdown(timeout))
+        _lifetime.ended(self)
+        return report
 
     async def shutdown_async(self, timeout: float | None = None) -> Report:
         """The same, off the event loop."""

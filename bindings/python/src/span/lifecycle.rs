@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use endspan::{SpanType, Status, Timestamp, Tracer};
+use endspan::{SpanType, Status, Timestamp, TraceContext, Tracer};
 use pyo3::exceptions::{PyException, PyGeneratorExit, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -78,6 +78,13 @@ impl PySpan {
         if self.arguments.root {
             return None;
         }
+        self.find_ambient(py).or_else(|| {
+            let remote = self.trace.as_ref()?.get().remote.as_ref()?;
+            Some(Id::Text(remote.span_id().into()))
+        })
+    }
+
+    fn find_ambient(&self, py: Python<'_>) -> Option<Id> {
         let ambient = current(py).ok()?.get.bind(py).call0().ok()?;
         let ambient = ambient.cast::<PySpan>().ok()?.try_borrow().ok()?;
         let same = match (&ambient.trace, &self.trace) {
@@ -85,6 +92,20 @@ impl PySpan {
             _ => false,
         };
         if same { ambient.id.clone() } else { None }
+    }
+
+    /// Returns what other processes are told of this span.
+    pub(crate) fn trace_context(&self, py: Python<'_>) -> Option<TraceContext> {
+        if self.noop {
+            return None;
+        }
+        let (trace, id) = (self.trace.as_ref()?.get(), self.id.as_ref()?);
+        let trace_id = trace.trace_id.as_ref()?.bind(py);
+        let trace_id = payloads::lossy(trace_id);
+        match &trace.remote {
+            Some(remote) => remote.for_span(&trace_id, id.as_str()),
+            None => TraceContext::new(&trace_id, id.as_str()),
+        }
     }
 
     /// Starts; returns whether it did.
