@@ -241,22 +241,46 @@ impl TermBits {
 
     /// Returns whether the block of a filter may hold the term. A filter of another format tells nothing.
     pub(crate) fn may_be_in(&self, filter: &[u8]) -> bool {
-        let Some(([FORMAT, words, runs], bits)) = filter.split_first_chunk::<HEAD_BYTES>() else {
-            return true;
-        };
-        let bytes = |log2: u8| 1_usize.checked_shl(u32::from(log2).saturating_sub(3));
-        let Some((words, runs)) = bytes(*words)
-            .and_then(|size| bits.split_at_checked(size))
-            .filter(|(_, rest)| bytes(*runs) == Some(rest.len()))
-        else {
-            return true;
-        };
+        let Some(parts) = Parts::of(filter) else { return true };
         let is_set = |bits: &[u8], hash: u64| {
             let bit = hash as usize & (bits.len() * 8 - 1);
             bits.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
         };
-        self.words.iter().flatten().all(|bit| is_set(words, *bit))
-            && self.runs.iter().all(|bit| is_set(runs, *bit))
+        self.words.iter().flatten().all(|bit| is_set(parts.words, *bit))
+            && self.runs.iter().all(|bit| is_set(parts.runs, *bit))
+    }
+
+    /// Returns the places of the bits that must be set, in bitmaps of words and of runs that stand one behind the other.
+    pub(crate) fn bits(&self, word_log2: u8, run_log2: u8) -> impl Iterator<Item = usize> {
+        let bits = |log2: u8| 1_usize << (log2 & 63);
+        let (words, runs) = (bits(word_log2), bits(run_log2));
+        let in_words = self.words.iter().flatten().map(move |hash| *hash as usize & (words - 1));
+        in_words.chain(self.runs.iter().map(move |hash| words + (*hash as usize & (runs - 1))))
+    }
+}
+
+/// The bitmaps of a filter.
+pub(crate) struct Parts<'a> {
+    pub(crate) word_log2: u8,
+    pub(crate) run_log2: u8,
+    pub(crate) words: &'a [u8],
+    pub(crate) runs: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Takes a filter apart; `None` when it has another format.
+    pub(crate) fn of(filter: &'a [u8]) -> Option<Self> {
+        let ([FORMAT, word_log2, run_log2], bits) = filter.split_first_chunk::<HEAD_BYTES>()? else {
+            return None;
+        };
+        let bytes = |log2: u8| 1_usize.checked_shl(u32::from(log2).checked_sub(3)?);
+        let (words, runs) = bits.split_at_checked(bytes(*word_log2)?)?;
+        (bytes(*run_log2)? == runs.len()).then_some(Self {
+            word_log2: *word_log2,
+            run_log2: *run_log2,
+            words,
+            runs,
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 //! with the last swap; a crash before that leaves them with nothing live in them, for the next run to drop.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -35,13 +35,15 @@ const RUN_BLOCKS: i64 = 4096;
 const WORTHWHILE_BYTES: i64 = 4 * FULL_BYTES as i64;
 /// Waiting blocks that make a run worth its while when nothing else happens.
 const WORTHWHILE_BLOCKS: i64 = 16;
-/// Most blocks whose filters are made and stored together.
-const FILTERED_BLOCKS: i64 = 64;
 /// While writes come in, making filters pauses this many times as long as it takes: the first number when text was searched
 /// for lately, the second when it was not. What has no filter yet is searched by looking through it.
 const BUSY_FILTER_PAUSES: (u32, u32) = (1, 15);
 /// How long a store that was searched for text makes filters as fast as spans come in.
 const LATELY: Duration = Duration::from_secs(600);
+/// Blocks that must be gone, and time that must have passed, before groups of filters are looked through for those that are of
+/// little use.
+const MANY_GONE: u64 = 64;
+const DISSOLVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the compactor looks for work.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The same while text is searched for.
@@ -116,6 +118,7 @@ pub(crate) fn run(
     let mut seen = shared.latest();
     let mut changed = Instant::now();
     let mut filters_from = changed;
+    let mut dissolved = (0, changed);
     while switch.wait(pause) {
         let started = Instant::now();
         let latest = shared.latest();
@@ -129,12 +132,20 @@ pub(crate) fn run(
             if !is_quiet && began < filters_from {
                 return Ok((did, false));
             }
-            let filtered = compactor.filter_some()?;
+            let filtered = compactor.filter_some()? || compactor.group_some()?;
             // The time that it took a core, not the time that the writer was busy.
             let took = compactor.filtering;
             let pauses = if is_searched { BUSY_FILTER_PAUSES.0 } else { BUSY_FILTER_PAUSES.1 };
             filters_from = Instant::now() + took * pauses;
             Ok((did, filtered))
+        });
+        let gone = shared.gone_blocks.load(Ordering::Relaxed);
+        let worked = worked.and_then(|worked| {
+            if is_quiet && gone - dissolved.0 >= MANY_GONE && dissolved.1.elapsed() >= DISSOLVE_INTERVAL {
+                while compactor.dissolve_some()? {}
+                dissolved = (gone, Instant::now());
+            }
+            Ok(worked)
         });
         pause = match worked {
             // While writes are waiting, the compactor takes a third of a core at most.
@@ -159,20 +170,21 @@ pub(crate) fn run_once(connection: &Connection, shared: &Arc<Shared>, queue: &Wr
     compactor.is_eager = true;
     // What is left after a run may be one small block, which another run would only copy.
     while compactor.step(true)? && compactor.made_progress {}
-    while compactor.filter_some()? {}
+    while compactor.filter_some()? || compactor.dissolve_some()? {}
+    while compactor.group_some()? {}
     Ok(())
 }
 
-struct Compactor<'a> {
-    connection: &'a Connection,
-    shared: &'a Shared,
+pub(crate) struct Compactor<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) shared: &'a Shared,
     queue: &'a WriteQueue<Job>,
     compressor: Compressor,
-    decompressor: Decompressor,
+    pub(crate) decompressor: Decompressor,
     is_eager: bool,
     made_progress: bool,
     /// How long the latest filters took to make.
-    filtering: Duration,
+    pub(crate) filtering: Duration,
 }
 
 /// A live record of an old block.
@@ -209,42 +221,6 @@ impl<'a> Compactor<'a> {
         let new_blocks = self.hand_over(records, drained)?;
         self.made_progress = new_blocks < old_blocks;
         Ok(true)
-    }
-
-    /// Makes the filters of some settled blocks that have none, the latest first. Returns whether there were any.
-    fn filter_some(&mut self) -> Result<bool> {
-        let (connection, shared) = (self.connection, self.shared);
-        let began = Instant::now();
-        let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
-        let filters = in_snapshot(&mut reading, |reading| {
-            let mut blocks = reading.connection.prepare_cached(
-                "SELECT block_key, frame FROM block_figures INDEXED BY blocks_unfiltered JOIN blocks USING (block_key) \
-                 WHERE settled = 1 AND filtered = 0 ORDER BY block_key DESC LIMIT ?1",
-            )?;
-            let mut rows = blocks.query([FILTERED_BLOCKS])?;
-            let mut filters = Vec::new();
-            let mut room = Vec::new();
-            while let Some(row) = rows.next()? {
-                let block_key: i64 = row.get(0)?;
-                let frame = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-                // A block that cannot be read keeps none from being found: it is looked at when it is searched.
-                let filter = reading.decompressor.decompress_into(block_key, frame, &mut room);
-                let filter = filter.and_then(|()| block_filter::build(block_key, &room));
-                filters.push((block_key, filter.ok()));
-            }
-            Ok(filters)
-        })?;
-        self.filtering = began.elapsed();
-        if filters.is_empty() {
-            return Ok(false);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.queue.push_job(Job::Filter(filters, reply)).map_err(|_| EngineError::Closed)?;
-        match answer.blocking_recv() {
-            Ok(true) => Ok(true),
-            Ok(false) => Err(EngineError::damaged("the writer could not store filters")),
-            Err(_) => Err(EngineError::Closed),
-        }
     }
 
     /// Packs records into new blocks and has the writer swap them in. Returns how many there were.
@@ -286,12 +262,17 @@ impl<'a> Compactor<'a> {
             });
         }
         builder.clear();
+        // When this fails the old blocks stay, and a later run finds them.
+        self.ask("swap blocks", |reply| Job::Swap(Box::new(swap), reply))
+    }
+
+    /// Has the writer do something and waits for it.
+    pub(crate) fn ask(&self, what: &str, job: impl FnOnce(oneshot::Sender<bool>) -> Job) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.queue.push_job(Job::Swap(Box::new(swap), reply)).map_err(|_| EngineError::Closed)?;
+        self.queue.push_job(job(reply)).map_err(|_| EngineError::Closed)?;
         match answer.blocking_recv() {
             Ok(true) => Ok(()),
-            // The old blocks stay, and a later run finds them.
-            Ok(false) => Err(EngineError::damaged("the writer could not swap blocks")),
+            Ok(false) => Err(EngineError::damaged(format!("the writer could not {what}"))),
             Err(_) => Err(EngineError::Closed),
         }
     }

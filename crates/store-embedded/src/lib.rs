@@ -21,6 +21,8 @@ mod compact_id;
 mod compactor;
 mod directory;
 mod error;
+mod filter_group;
+mod filter_maker;
 mod id_index;
 mod options;
 mod queue;

@@ -33,6 +33,9 @@ pub struct Options {
     /// Rows of a segment of columns, for tests that need many.
     #[doc(hidden)]
     pub column_segment_rows: usize,
+    /// Blocks of a group of filters, for tests that need many groups; at most 128.
+    #[doc(hidden)]
+    pub filter_group_blocks: usize,
     /// The SQLite VFS to use, for tests that simulate a failing disk.
     #[doc(hidden)]
     pub vfs: Option<String>,
@@ -55,6 +58,7 @@ impl Default for Options {
             id_buffer_entries: 1 << 17,
             column_bytes: 256 << 20,
             column_segment_rows: 16_384,
+            filter_group_blocks: 128,
             vfs: None,
         }
     }

@@ -22,6 +22,10 @@ pub(crate) struct Shared {
     pub(crate) accounts: RwLock<Accounts>,
     pub(crate) ids: IdBuffer,
     pub(crate) columns: Columns,
+    /// Blocks that went since the store was opened.
+    pub(crate) gone_blocks: AtomicU64,
+    /// Held by whoever makes or dissolves groups of filters.
+    pub(crate) grouping: Mutex<()>,
     /// The position of the latest durable write.
     latest: AtomicI64,
     /// Why the latest commit failed, while it is the latest.
@@ -47,6 +51,8 @@ impl Shared {
             keyed,
             accounts: RwLock::new(accounts),
             ids: IdBuffer::default(),
+            gone_blocks: AtomicU64::new(0),
+            grouping: Mutex::new(()),
             latest: AtomicI64::new(latest),
             failure: Mutex::new(None),
             closed: AtomicBool::new(false),

@@ -12,6 +12,7 @@ use crate::{
     block_filter::TermBits,
     columns::{Found, NameTexts, TextMasks},
     error::Result,
+    filter_group,
     readers::Reading,
     row::SpanRow,
     text_scan::{Needles, Wanted, all_terms, scan_blocks},
@@ -66,6 +67,10 @@ impl<'q> TextSearch<'q> {
         if std::mem::replace(&mut self.has_filters, true) || self.bits.is_empty() {
             return Ok(());
         }
+        let blocks = &mut self.masks.blocks;
+        filter_group::each_block(reading.connection, &self.bits, |block, held| {
+            blocks.insert(block, held);
+        })?;
         let mut filters = reading.connection.prepare_cached("SELECT block_key, filter FROM block_filters")?;
         let mut rows = filters.query([])?;
         while let Some(row) = rows.next()? {

@@ -70,6 +70,7 @@ mod with_tiny_buffers {
         options.reader_cache_bytes = 64 * 1024;
         options.reader_threads = 1;
         options.column_segment_rows = 3;
+        options.filter_group_blocks = 1;
         // The columns have the last dozen rows, or all.
         static STORES: AtomicUsize = AtomicUsize::new(0);
         let is_odd = STORES.fetch_add(1, Ordering::Relaxed) % 2 == 1;

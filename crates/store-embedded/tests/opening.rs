@@ -336,7 +336,8 @@ fn what_later_versions_keep_beside_payloads_is_filled_in() {
         let database = connect();
         database
             .execute_batch(
-                "DROP INDEX blocks_unfiltered; DROP INDEX traces_by_odd_id; DROP TABLE block_filters",
+                "DROP INDEX blocks_unfiltered; DROP INDEX traces_by_odd_id; DROP TABLE block_filters; \
+                 DROP TABLE filter_groups; DROP TABLE filter_slices",
             )
             .unwrap();
         drop_columns("block_figures", &["filtered"]);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use endspan_model::{AccountId, Facets, Span};
@@ -11,6 +11,7 @@ use rusqlite::{Connection, Statement, params};
 
 use super::{
     delete::Deleter,
+    filters::FilterWriter,
     group::{Entry, Group, State},
     lookup::Lookup,
     rows::{RowWriter, end_of},
@@ -42,9 +43,7 @@ pub(crate) struct Committer<'c> {
     move_payload: Statement<'c>,
     delete_block: Statement<'c>,
     delete_figures: Statement<'c>,
-    insert_filter: Statement<'c>,
-    set_filtered: Statement<'c>,
-    delete_filter: Statement<'c>,
+    filters: FilterWriter<'c>,
     rows: RowWriter<'c>,
     deleter: Deleter<'c>,
     compressor: Compressor,
@@ -92,10 +91,7 @@ impl<'c> Committer<'c> {
             )?,
             delete_block: connection.prepare("DELETE FROM blocks WHERE block_key = ?1")?,
             delete_figures: connection.prepare("DELETE FROM block_figures WHERE block_key = ?1")?,
-            insert_filter: connection
-                .prepare("INSERT OR REPLACE INTO block_filters (block_key, filter) VALUES (?1, ?2)")?,
-            set_filtered: connection.prepare("UPDATE block_figures SET filtered = 1 WHERE block_key = ?1")?,
-            delete_filter: connection.prepare("DELETE FROM block_filters WHERE block_key = ?1")?,
+            filters: FilterWriter::prepare(connection)?,
             rows: RowWriter::prepare(connection)?,
             deleter: Deleter::prepare(connection)?,
             compressor: Compressor::new(1)?,
@@ -341,6 +337,7 @@ impl<'c> Committer<'c> {
         let gone = piece.ids.iter().map(|(_, sequence)| Change::Delete(*sequence));
         shared.columns.apply(gone.chain(self.changes.drain(..)), shared.latest());
         shared.ids.remove(&piece.ids);
+        shared.gone_blocks.fetch_add(piece.dead.len() as u64, Ordering::Relaxed);
         if let Some(folding) = &mut self.folding {
             folding.deleted.extend(piece.ids.iter().map(|(_, sequence)| *sequence));
         }
@@ -354,6 +351,7 @@ impl<'c> Committer<'c> {
         self.changes.clear();
         self.in_transaction(|committer| committer.write_swap(swap, block_key))?;
         shared.columns.apply(self.changes.drain(..), shared.latest());
+        shared.gone_blocks.fetch_add(swap.drained.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -389,33 +387,24 @@ impl<'c> Committer<'c> {
                     dead_bytes,
                 ])?;
                 if let Some(filter) = &block.filter {
-                    self.insert_filter.execute(params![block_key, filter])?;
-                    self.set_filtered.execute([block_key])?;
+                    self.filters.store(block_key, Some(filter))?;
                 }
             }
         }
         for old in &swap.drained {
             self.delete_block.execute([old])?;
             self.delete_figures.execute([old])?;
-            self.delete_filter.execute([old])?;
+            self.filters.delete(*old)?;
         }
         Ok(())
     }
 
-    /// Stores filters in a transaction of its own. A block that went meanwhile gets none. Returns how many blocks were there.
-    pub(crate) fn store_filters(&mut self, filters: &[(i64, Option<Vec<u8>>)]) -> Result<usize> {
-        let mut blocks = 0;
-        self.in_transaction(|committer| {
-            for (block_key, filter) in filters {
-                let found = committer.set_filtered.execute([block_key])?;
-                blocks += found;
-                if let Some(filter) = filter.as_ref().filter(|_| found > 0) {
-                    committer.insert_filter.execute(params![block_key, filter])?;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(blocks)
+    /// Writes filters in a transaction of its own.
+    pub(crate) fn write_filters<T>(
+        &mut self,
+        write: impl FnOnce(&mut FilterWriter<'c>) -> Result<T>,
+    ) -> Result<T> {
+        self.in_transaction(|committer| write(&mut committer.filters))
     }
 
     /// Gives free pages at the end of the file back, a few at a time. Returns whether more are left.
@@ -433,9 +422,9 @@ impl<'c> Committer<'c> {
         Ok(true)
     }
 
-    fn in_transaction(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    fn in_transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.begin.execute([])?;
-        let done = work(self).and_then(|()| Ok(self.commit.execute([]).map(drop)?));
+        let done = work(self).and_then(|done| Ok(self.commit.execute([]).map(|_| done)?));
         if done.is_err() {
             self.roll_back();
         }

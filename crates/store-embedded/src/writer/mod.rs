@@ -6,6 +6,7 @@
 
 mod commit;
 mod delete;
+mod filters;
 mod group;
 mod lookup;
 mod rows;
@@ -18,11 +19,13 @@ use endspan_store::{Deleted, Deletion, StoreError, WriteResponse};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use self::{commit::Committer, group::Group, lookup::Lookup, traces::TraceTable};
+pub(crate) use self::filters::GroupPiece;
+use self::{commit::Committer, filters::FilterWriter, group::Group, lookup::Lookup, traces::TraceTable};
 use crate::{
     checkpoint::Checkpoints,
     compactor::Swap,
     error::Result,
+    filter_group,
     queue::{QueuedWrite, WriteQueue},
     shared::Shared,
 };
@@ -41,6 +44,10 @@ pub(crate) enum Job {
     Swap(Box<Swap>, oneshot::Sender<bool>),
     /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that changed anything.
     Filter(Vec<(i64, Option<Vec<u8>>)>, oneshot::Sender<bool>),
+    /// Stores a part of a group of filters. Answers whether that worked.
+    Group(GroupPiece, oneshot::Sender<bool>),
+    /// Deletes a group of filters, with the blocks of it that are there. Answers whether that worked.
+    Dissolve(i64, Vec<i64>, oneshot::Sender<bool>),
     /// Deletes a piece and answers what that was.
     Delete(Option<AccountId>, Deletion, oneshot::Sender<std::result::Result<Deleted, StoreError>>),
     /// Does all tidying now, then answers.
@@ -97,15 +104,15 @@ struct Writer<'c> {
 impl<'c> Writer<'c> {
     fn new(connection: &'c Connection, shared: &'c Shared, checkpoints: &'c Checkpoints) -> Result<Self> {
         let next = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let next_block = next("SELECT coalesce(max(block_key), 0) + 1 FROM block_figures")?;
+        // A group may tell of blocks that are gone; no other block may ever have their keys.
+        let next_block = next_block.max(filter_group::latest_block(connection)? + 1);
         Ok(Self {
             connection,
             shared,
             checkpoints,
             lookup: Lookup::prepare(connection)?,
-            committer: Committer::prepare(
-                connection,
-                next("SELECT coalesce(max(block_key), 0) + 1 FROM block_figures")?,
-            )?,
+            committer: Committer::prepare(connection, next_block)?,
             traces: TraceTable::new(next("SELECT coalesce(max(trace_key), 0) + 1 FROM traces")?),
             version: shared.latest(),
         })
@@ -135,11 +142,23 @@ impl<'c> Writer<'c> {
                     is_tidy = false;
                 }
                 Some(Job::Filter(filters, reply)) => {
-                    let stored = self.committer.store_filters(&filters);
-                    if let Err(error) = &stored {
-                        tracing::warn!(%error, "the filters of blocks could not be stored");
-                    }
-                    let _ = reply.send(stored.is_ok_and(|blocks| blocks > 0));
+                    let stored = self.write_filters(|writer| {
+                        let mut blocks = 0;
+                        for (block_key, filter) in &filters {
+                            blocks += usize::from(writer.store(*block_key, filter.as_deref())?);
+                        }
+                        Ok(blocks)
+                    });
+                    let _ = reply.send(stored.is_some_and(|blocks| blocks > 0));
+                    is_tidy = false;
+                }
+                Some(Job::Group(piece, reply)) => {
+                    let _ = reply.send(self.write_filters(|writer| writer.store_piece(&piece)).is_some());
+                    is_tidy = false;
+                }
+                Some(Job::Dissolve(group_key, alive, reply)) => {
+                    let dissolved = self.write_filters(|writer| writer.dissolve(group_key, &alive));
+                    let _ = reply.send(dissolved.is_some());
                     is_tidy = false;
                 }
                 Some(Job::Delete(account, deletion, reply)) => {
@@ -183,6 +202,11 @@ impl<'c> Writer<'c> {
             // A caller that went away does not want its answer.
             let _ = reply.send(answer);
         }
+    }
+
+    fn write_filters<T>(&mut self, write: impl FnOnce(&mut FilterWriter<'c>) -> Result<T>) -> Option<T> {
+        let written = self.committer.write_filters(write);
+        written.inspect_err(|error| tracing::warn!(%error, "the filters of blocks could not be stored")).ok()
     }
 
     fn delete(&mut self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted> {

@@ -1,0 +1,130 @@
+//! Makes what tells which blocks may hold a text: the filters of settled blocks, and groups of them.
+
+use std::time::Instant;
+
+use crate::{
+    block_filter,
+    compactor::Compactor,
+    error::Result,
+    filter_group::{self, BLOCKS, FilterGroup},
+    readers::{Reading, in_snapshot},
+    writer::{GroupPiece, Job},
+};
+
+/// Most blocks whose filters are made and stored together.
+const FILTERED_BLOCKS: i64 = 64;
+/// Slices that the writer stores in one transaction, about a megabyte.
+const PIECE_SLICES: usize = 256;
+
+impl Compactor<'_> {
+    /// Makes the filters of some settled blocks that have none, the latest first. Returns whether there were any.
+    pub(crate) fn filter_some(&mut self) -> Result<bool> {
+        let (connection, shared) = (self.connection, self.shared);
+        let began = Instant::now();
+        let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
+        let filters = in_snapshot(&mut reading, |reading| {
+            let mut blocks = reading.connection.prepare_cached(
+                "SELECT block_key, frame FROM block_figures INDEXED BY blocks_unfiltered JOIN blocks USING (block_key) \
+                 WHERE settled = 1 AND filtered = 0 ORDER BY block_key DESC LIMIT ?1",
+            )?;
+            let mut rows = blocks.query([FILTERED_BLOCKS])?;
+            let mut filters = Vec::new();
+            let mut room = Vec::new();
+            while let Some(row) = rows.next()? {
+                let block_key: i64 = row.get(0)?;
+                let frame = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                // A block that cannot be read keeps none from being found: it is looked at when it is searched.
+                let filter = reading.decompressor.decompress_into(block_key, frame, &mut room);
+                let filter = filter.and_then(|()| block_filter::build(block_key, &room));
+                filters.push((block_key, filter.ok()));
+            }
+            Ok(filters)
+        })?;
+        self.filtering = began.elapsed();
+        if filters.is_empty() {
+            return Ok(false);
+        }
+        self.ask("store filters", |reply| Job::Filter(filters, reply)).map(|()| true)
+    }
+
+    /// Turns the filters of the oldest blocks that have some of their own into a group, if there are enough. Returns whether
+    /// there were.
+    pub(crate) fn group_some(&mut self) -> Result<bool> {
+        // Who else maintains the store must not make the same group.
+        let _alone = self.shared.grouping.lock();
+        let (connection, shared) = (self.connection, self.shared);
+        let began = Instant::now();
+        let blocks = shared.options.filter_group_blocks.clamp(1, BLOCKS);
+        let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
+        let gathered = in_snapshot(&mut reading, |reading| {
+            let waiting: i64 = reading
+                .connection
+                .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM block_filters LIMIT ?1)")?
+                .query_row([blocks as i64], |row| row.get(0))?;
+            if (waiting as usize) < blocks {
+                return Ok(None);
+            }
+            let mut filters: Vec<(i64, Vec<u8>)> = Vec::with_capacity(blocks);
+            let mut waiting = reading
+                .connection
+                .prepare_cached("SELECT block_key, filter FROM block_filters ORDER BY block_key")?;
+            let mut rows = waiting.query([])?;
+            while let Some(row) = rows.next()?
+                && filters.len() < blocks
+            {
+                let filter = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                if filter_group::takes(filter) {
+                    filters.push((row.get(0)?, filter.to_vec()));
+                }
+            }
+            let group_key: i64 = reading
+                .connection
+                .prepare_cached("SELECT coalesce(max(group_key), 0) + 1 FROM filter_groups")?
+                .query_row([], |row| row.get(0))?;
+            Ok((filters.len() == blocks).then_some((group_key, filters)))
+        })?;
+        let turned =
+            gathered.and_then(|(group_key, filters)| Some((group_key, filter_group::turn(&filters)?)));
+        self.filtering = began.elapsed();
+        let Some((group_key, (group, slices))) = turned else { return Ok(false) };
+        let mut group = Some(group);
+        let pieces = slices.len().div_ceil(PIECE_SLICES);
+        for (number, slices) in slices.chunks(PIECE_SLICES).enumerate() {
+            let group = group.take_if(|_| number + 1 == pieces);
+            let slices = slices.to_vec();
+            let piece = GroupPiece { group_key, first: number * PIECE_SLICES, slices, group };
+            self.ask("store a group of filters", |reply| Job::Group(piece, reply))?;
+        }
+        Ok(true)
+    }
+
+    /// Dissolves a group most of whose blocks are gone. Returns whether there was one.
+    pub(crate) fn dissolve_some(&mut self) -> Result<bool> {
+        let _alone = self.shared.grouping.lock();
+        let (connection, shared) = (self.connection, self.shared);
+        let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
+        let sparse = in_snapshot(&mut reading, |reading| {
+            let mut groups =
+                reading.connection.prepare_cached("SELECT group_key, blocks FROM filter_groups")?;
+            let mut is_there =
+                reading.connection.prepare_cached("SELECT 1 FROM block_figures WHERE block_key = ?1")?;
+            let mut rows = groups.query([])?;
+            while let Some(row) = rows.next()? {
+                let blocks =
+                    FilterGroup::blocks_of(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+                let (members, mut alive) = (blocks.len(), Vec::new());
+                for block in blocks {
+                    if is_there.exists([block])? {
+                        alive.push(block);
+                    }
+                }
+                if alive.len() * 2 < members {
+                    return Ok(Some((row.get::<_, i64>(0)?, alive)));
+                }
+            }
+            Ok(None)
+        })?;
+        let Some((group_key, alive)) = sparse else { return Ok(false) };
+        self.ask("dissolve filters", |reply| Job::Dissolve(group_key, alive, reply)).map(|()| true)
+    }
+}
