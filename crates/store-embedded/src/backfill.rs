@@ -1,19 +1,22 @@
 //! Fills the columns of versions 2 and 3 from the payloads of spans that an earlier version stored.
 
 use endspan_model::{Facets, Span, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction};
 
-use crate::{block::Decompressor, error::Result, row::stored_count};
+use crate::{
+    binding::{Binding, assignments},
+    block::Decompressor,
+    error::Result,
+    row::{FACETS, bind_facets},
+};
 
 /// Reads every block once and writes what it says of the spans that still point to it, then adds the traces up.
 pub(crate) fn facets(transaction: &Transaction<'_>) -> Result<()> {
     let mut decompressor = Decompressor::new()?;
     let mut frames = transaction.prepare("SELECT block_key, frame FROM blocks")?;
     let mut row_of = transaction.prepare("SELECT block_key, block_offset FROM spans WHERE sequence = ?1")?;
-    let mut update = transaction.prepare(
-        "UPDATE spans SET input_tokens = ?2, output_tokens = ?3, usage_kind = ?4, agent_id = ?5, agent_name = ?6, \
-         acp_type = ?7, cached_tokens = ?8, cost = ?9, model = ?10, error_type = ?11, error_message = ?12 WHERE sequence = ?1",
-    )?;
+    let columns = assignments(FACETS, 2);
+    let mut update = transaction.prepare(&format!("UPDATE spans SET {columns} WHERE sequence = ?1"))?;
     let mut rows = frames.query([])?;
     while let Some(row) = rows.next()? {
         let block_key: i64 = row.get(0)?;
@@ -31,20 +34,10 @@ pub(crate) fn facets(transaction: &Transaction<'_>) -> Result<()> {
             block.load(offset, record.sequence, &mut span)?;
             let facets = Facets::of(&span);
             if facets != Facets::default() {
-                update.execute(params![
-                    record.sequence,
-                    stored_count(facets.input_tokens),
-                    stored_count(facets.output_tokens),
-                    facets.usage_kind.map(|kind| kind.code()),
-                    facets.agent_id,
-                    facets.agent_name,
-                    facets.acp_type,
-                    stored_count(facets.cached_tokens),
-                    stored_count(facets.cost_picodollars),
-                    facets.model,
-                    facets.error_type,
-                    facets.error_message,
-                ])?;
+                let mut row = Binding::new(&mut update);
+                row.bind(record.sequence)?;
+                bind_facets(&mut row, &facets)?;
+                row.execute()?;
             }
         }
     }

@@ -29,12 +29,9 @@ impl<'a> CompactId<'a> {
         let text = id.as_bytes();
         let mut bytes = [0; 17];
         let packed = match text.len() {
-            UUID_LENGTH if is_hyphenated(text) => {
-                let digits = text.iter().copied().filter(|byte| *byte != b'-');
-                bytes.first_chunk_mut::<16>().and_then(|room| pack(digits, room)).map(|()| 16)
-            }
-            32 => bytes.last_chunk_mut::<16>().and_then(|room| pack(text.iter().copied(), room)).map(|()| 17),
-            16 => bytes.first_chunk_mut::<8>().and_then(|room| pack(text.iter().copied(), room)).map(|()| 8),
+            UUID_LENGTH => pack_hyphenated(text, &mut bytes).map(|()| 16),
+            32 => bytes.last_chunk_mut::<16>().and_then(|room| pack(text, room)).map(|()| 17),
+            16 => bytes.first_chunk_mut::<8>().and_then(|room| pack(text, room)).map(|()| 8),
             _ => None,
         };
         packed.map_or(Self::Text(id), |length| Self::Bytes(bytes, length))
@@ -82,21 +79,42 @@ pub(crate) fn to_text(value: ValueRef<'_>) -> FromSqlResult<String> {
     }
 }
 
-fn is_hyphenated(text: &[u8]) -> bool {
-    text.iter().enumerate().all(|(index, byte)| (*byte == b'-') == matches!(index, 8 | 13 | 18 | 23))
+/// The digits of a UUID: where each group begins, how many bytes it makes, and where they go.
+const GROUPS: [(usize, usize, usize); 5] = [(0, 4, 0), (9, 2, 4), (14, 2, 6), (19, 2, 8), (24, 6, 10)];
+
+/// Packs a UUID with hyphens.
+fn pack_hyphenated(text: &[u8], room: &mut [u8; 17]) -> Option<()> {
+    for hyphen in [8, 13, 18, 23] {
+        text.get(hyphen).filter(|byte| **byte == b'-')?;
+    }
+    for (from, bytes, to) in GROUPS {
+        pack(text.get(from..from + bytes * 2)?, room.get_mut(to..to + bytes)?)?;
+    }
+    Some(())
 }
 
-/// Packs hex digits, two a byte; `None` unless they are all lower-case hex and fill the room exactly.
-fn pack(mut digits: impl Iterator<Item = u8>, room: &mut [u8]) -> Option<()> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    for byte in room {
-        *byte = digit(digits.next()?)? << 4 | digit(digits.next()?)?;
+/// What each byte is worth as a lower-case hex digit; 255 if it is none.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would say so")]
+const DIGITS: [u8; 256] = {
+    let mut digits = [u8::MAX; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[HEX[digit] as usize] = digit as u8;
+        digit += 1;
     }
-    digits.next().is_none().then_some(())
+    digits
+};
+
+/// Packs hex digits, two a byte; `None` unless they are all lower-case hex.
+fn pack(text: &[u8], room: &mut [u8]) -> Option<()> {
+    let digit = |byte: u8| DIGITS.get(usize::from(byte)).copied().unwrap_or(u8::MAX);
+    let mut all = 0;
+    for ([high, low], byte) in text.as_chunks::<2>().0.iter().zip(room) {
+        let (high, low) = (digit(*high), digit(*low));
+        all |= high | low;
+        *byte = high << 4 | low;
+    }
+    (all < 16).then_some(())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -13,6 +13,7 @@
 )]
 
 mod backfill;
+mod binding;
 mod block;
 mod block_filter;
 mod checkpoint;

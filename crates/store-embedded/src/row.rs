@@ -4,6 +4,7 @@ use endspan_model::{Facets, Span, SpanId, SpanType, Status, Timestamp, UsageKind
 use rusqlite::Row;
 
 use crate::{
+    binding::Binding,
     compact_id::StoredId,
     error::{EngineError, Result},
 };
@@ -144,6 +145,21 @@ pub(crate) fn read_usage_kind(row: &Row<'_>, at: usize) -> Result<Option<UsageKi
 /// The columns that [`read_facets`] reads, in its order.
 pub(crate) const FACETS: &str = "input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type, \
      cached_tokens, cost, model, error_type, error_message";
+
+/// Binds [`FACETS`].
+pub(crate) fn bind_facets(row: &mut Binding<'_, '_>, facets: &Facets) -> Result<()> {
+    row.bind_some(stored_count(facets.input_tokens))?;
+    row.bind_some(stored_count(facets.output_tokens))?;
+    row.bind_some(facets.usage_kind.map(|kind| kind.code()))?;
+    row.bind_some(facets.agent_id.as_ref())?;
+    row.bind_some(facets.agent_name.as_ref())?;
+    row.bind_some(facets.acp_type.as_ref())?;
+    row.bind_some(stored_count(facets.cached_tokens))?;
+    row.bind_some(stored_count(facets.cost_picodollars))?;
+    row.bind_some(facets.model.as_ref())?;
+    row.bind_some(facets.error_type.as_ref())?;
+    row.bind_some(facets.error_message.as_ref())
+}
 
 /// Reads [`FACETS`] beginning at a column.
 pub(crate) fn read_facets(row: &Row<'_>, at: usize) -> Result<Facets> {

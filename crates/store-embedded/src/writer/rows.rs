@@ -1,15 +1,29 @@
 //! The statements that write rows of spans and traces.
 
 use endspan_model::{Facets, Span, Timestamp};
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, Statement};
 
-use super::traces::Trace;
+use super::traces::{Summary, Trace};
 use crate::{
+    binding::{Binding, assignments, count, places},
     compact_id::CompactId,
     error::Result,
-    row::{Place, StoredRow, stored_count},
+    row::{FACETS, Place, StoredRow, bind_facets},
     shared::short_hash,
 };
+
+/// What is written of every span first.
+const SPAN_KEYS: &str = "sequence, account_key, trace_key, id_hash, id, start_micros, task_id";
+/// What a later version of a span may change without touching an index, with the facets behind it.
+const SPAN_VALUES: &str = "parent_id, name, start_nanos, duration_micros, end_nanos, status, type, group_id, \
+     application_variant_id, application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes";
+/// What an index of spans holds and a later version may change.
+const SPAN_INDEXED: &str = "trace_key, start_micros, task_id";
+const TRACE_KEYS: &str = "account_key, trace_hash, trace_id";
+const TRACE_VALUES: &str = "end_micros, end_nanos, span_count, open_count, error_count, head, call_count, call_input, \
+     call_output, aggregate_count, aggregate_input, aggregate_output, last_micros, last_nanos, payload_bytes, \
+     call_cost_count, call_cost, aggregate_cost_count, aggregate_cost";
+const TRACE_START: &str = "start_micros, start_nanos";
 
 /// Prepared writes of rows.
 pub(crate) struct RowWriter<'c> {
@@ -26,58 +40,29 @@ pub(crate) struct RowWriter<'c> {
 
 impl<'c> RowWriter<'c> {
     pub(crate) fn prepare(connection: &'c Connection) -> Result<Self> {
+        let insert = |table: &str, columns: &str| {
+            connection
+                .prepare(&format!("INSERT INTO {table} ({columns}) VALUES ({})", places(count(columns))))
+        };
+        // The parameters are the key, then the columns.
+        let update = |table: &str, key: &str, columns: &str| {
+            let columns = assignments(columns, 2);
+            connection.prepare(&format!("UPDATE {table} SET {columns} WHERE {key} = ?1"))
+        };
+        let span = format!("version, {SPAN_VALUES}, {FACETS}");
         Ok(Self {
-            insert_span: connection.prepare(
-                "INSERT INTO spans (sequence, account_key, trace_key, id_hash, id, parent_id, name, start_micros, \
-                 start_nanos, duration_micros, end_nanos, status, type, task_id, group_id, application_variant_id, \
-                 application_interaction_id, obs_trace_id, obs_span_id, block_key, block_offset, payload_bytes, \
-                 input_tokens, output_tokens, usage_kind, agent_id, agent_name, acp_type, cached_tokens, cost, model, \
-                 error_type, error_message) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                 ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)",
-            )?,
+            insert_span: insert("spans", &format!("{SPAN_KEYS}, {SPAN_VALUES}, {FACETS}"))?,
             // Leaves every indexed column alone, so that no index is touched.
-            update_span: connection.prepare(
-                "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
-                 end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
-                 application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
-                 block_offset = ?16, payload_bytes = ?17, input_tokens = ?18, output_tokens = ?19, usage_kind = ?20, \
-                 agent_id = ?21, agent_name = ?22, acp_type = ?23, cached_tokens = ?24, cost = ?25, \
-                 model = ?26, error_type = ?27, error_message = ?28 WHERE sequence = ?1",
-            )?,
-            update_span_and_keys: connection.prepare(
-                "UPDATE spans SET version = ?2, parent_id = ?3, name = ?4, start_nanos = ?5, duration_micros = ?6, \
-                 end_nanos = ?7, status = ?8, type = ?9, group_id = ?10, application_variant_id = ?11, \
-                 application_interaction_id = ?12, obs_trace_id = ?13, obs_span_id = ?14, block_key = ?15, \
-                 block_offset = ?16, payload_bytes = ?17, input_tokens = ?18, output_tokens = ?19, usage_kind = ?20, \
-                 agent_id = ?21, agent_name = ?22, acp_type = ?23, cached_tokens = ?24, cost = ?25, \
-                 model = ?26, error_type = ?27, error_message = ?28, trace_key = ?29, start_micros = ?30, \
-                 task_id = ?31 WHERE sequence = ?1",
-            )?,
+            update_span: update("spans", "sequence", &span)?,
+            update_span_and_keys: update("spans", "sequence", &format!("{span}, {SPAN_INDEXED}"))?,
             insert_rewrite: connection.prepare("INSERT INTO rewrites (version, sequence) VALUES (?1, ?2)")?,
             delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
-            insert_trace: connection.prepare(
-                "INSERT INTO traces (trace_key, account_key, trace_hash, trace_id, start_micros, start_nanos, \
-                 end_micros, end_nanos, span_count, open_count, error_count, head, call_count, call_input, \
-                 call_output, aggregate_count, aggregate_input, aggregate_output, last_micros, last_nanos, \
-                 payload_bytes, call_cost_count, call_cost, aggregate_cost_count, aggregate_cost) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                 ?21, ?22, ?23, ?24, ?25)",
+            insert_trace: insert(
+                "traces",
+                &format!("trace_key, {TRACE_VALUES}, {TRACE_START}, {TRACE_KEYS}"),
             )?,
-            update_trace: connection.prepare(
-                "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
-                 error_count = ?6, head = ?7, call_count = ?8, call_input = ?9, call_output = ?10, \
-                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13, last_micros = ?14, \
-                 last_nanos = ?15, payload_bytes = ?16, call_cost_count = ?17, call_cost = ?18, \
-                 aggregate_cost_count = ?19, aggregate_cost = ?20 WHERE trace_key = ?1",
-            )?,
-            update_trace_and_start: connection.prepare(
-                "UPDATE traces SET end_micros = ?2, end_nanos = ?3, span_count = ?4, open_count = ?5, \
-                 error_count = ?6, head = ?7, call_count = ?8, call_input = ?9, call_output = ?10, \
-                 aggregate_count = ?11, aggregate_input = ?12, aggregate_output = ?13, last_micros = ?14, \
-                 last_nanos = ?15, payload_bytes = ?16, call_cost_count = ?17, call_cost = ?18, \
-                 aggregate_cost_count = ?19, aggregate_cost = ?20, start_micros = ?21, start_nanos = ?22 WHERE trace_key = ?1",
-            )?,
+            update_trace: update("traces", "trace_key", TRACE_VALUES)?,
+            update_trace_and_start: update("traces", "trace_key", &format!("{TRACE_VALUES}, {TRACE_START}"))?,
             delete_trace: connection.prepare("DELETE FROM traces WHERE trace_key = ?1")?,
         })
     }
@@ -91,43 +76,17 @@ impl<'c> RowWriter<'c> {
         facets: &Facets,
         place: Option<Place>,
     ) -> Result<()> {
-        let (duration_micros, end_nanos) = end_of(span);
-        self.insert_span.execute(params![
-            sequence,
-            trace.account_key,
-            trace.key,
-            short_hash(hash),
-            CompactId::new(span.id.as_str()),
-            span.parent_id.as_ref().map(|id| CompactId::new(id.as_str())),
-            span.name,
-            span.start_time.unix_micros(),
-            span.start_time.subsec_nanos_below_micro(),
-            duration_micros,
-            end_nanos,
-            span.status.map(|status| status.code()),
-            span.span_type.map(|span_type| span_type.code()),
-            compact(&span.task_id),
-            compact(&span.group_id),
-            compact(&span.application_variant_id),
-            compact(&span.application_interaction_id),
-            compact(&span.obs_trace_id),
-            compact(&span.obs_span_id),
-            place.map(|place| place.block_key),
-            place.map(|place| place.offset),
-            span.payload_bytes() as i64,
-            stored_count(facets.input_tokens),
-            stored_count(facets.output_tokens),
-            facets.usage_kind.map(|kind| kind.code()),
-            facets.agent_id,
-            facets.agent_name,
-            facets.acp_type,
-            stored_count(facets.cached_tokens),
-            stored_count(facets.cost_picodollars),
-            facets.model,
-            facets.error_type,
-            facets.error_message,
-        ])?;
-        Ok(())
+        let mut row = Binding::new(&mut self.insert_span);
+        row.bind(sequence)?;
+        row.bind(trace.account_key)?;
+        row.bind(trace.key)?;
+        row.bind(short_hash(hash))?;
+        row.bind(CompactId::new(span.id.as_str()))?;
+        row.bind(span.start_time.unix_micros())?;
+        row.bind_some(compact(&span.task_id))?;
+        bind_values(&mut row, span, place)?;
+        bind_facets(&mut row, facets)?;
+        row.execute()
     }
 
     /// Brings a row to a new version. The indexes are touched only if a column of theirs changes.
@@ -143,83 +102,18 @@ impl<'c> RowWriter<'c> {
         let keeps_keys = row.trace_key == trace.key
             && row.facts.start.unix_micros() == span.start_time.unix_micros()
             && row.task_id == span.task_id;
-        let (duration_micros, end_nanos) = end_of(span);
-        let parent_id = span.parent_id.as_ref().map(|id| CompactId::new(id.as_str()));
-        let start_nanos = span.start_time.subsec_nanos_below_micro();
-        let (status, span_type) = (span.status.map(|one| one.code()), span.span_type.map(|one| one.code()));
-        let (block_key, offset) = (place.map(|place| place.block_key), place.map(|place| place.offset));
-        let payload_bytes = span.payload_bytes() as i64;
-        let usage_kind = facets.usage_kind.map(|kind| kind.code());
-        let group_id = compact(&span.group_id);
-        let variant_id = compact(&span.application_variant_id);
-        let interaction_id = compact(&span.application_interaction_id);
-        let (obs_trace_id, obs_span_id) = (compact(&span.obs_trace_id), compact(&span.obs_span_id));
-        if keeps_keys {
-            self.update_span.execute(params![
-                row.sequence,
-                version,
-                parent_id,
-                span.name,
-                start_nanos,
-                duration_micros,
-                end_nanos,
-                status,
-                span_type,
-                group_id,
-                variant_id,
-                interaction_id,
-                obs_trace_id,
-                obs_span_id,
-                block_key,
-                offset,
-                payload_bytes,
-                stored_count(facets.input_tokens),
-                stored_count(facets.output_tokens),
-                usage_kind,
-                facets.agent_id,
-                facets.agent_name,
-                facets.acp_type,
-                stored_count(facets.cached_tokens),
-                stored_count(facets.cost_picodollars),
-                facets.model,
-                facets.error_type,
-                facets.error_message,
-            ])?;
-        } else {
-            self.update_span_and_keys.execute(params![
-                row.sequence,
-                version,
-                parent_id,
-                span.name,
-                start_nanos,
-                duration_micros,
-                end_nanos,
-                status,
-                span_type,
-                group_id,
-                variant_id,
-                interaction_id,
-                obs_trace_id,
-                obs_span_id,
-                block_key,
-                offset,
-                payload_bytes,
-                stored_count(facets.input_tokens),
-                stored_count(facets.output_tokens),
-                usage_kind,
-                facets.agent_id,
-                facets.agent_name,
-                facets.acp_type,
-                stored_count(facets.cached_tokens),
-                stored_count(facets.cost_picodollars),
-                facets.model,
-                facets.error_type,
-                facets.error_message,
-                trace.key,
-                span.start_time.unix_micros(),
-                compact(&span.task_id),
-            ])?;
+        let statement = if keeps_keys { &mut self.update_span } else { &mut self.update_span_and_keys };
+        let mut new = Binding::new(statement);
+        new.bind(row.sequence)?;
+        new.bind(version)?;
+        bind_values(&mut new, span, place)?;
+        bind_facets(&mut new, facets)?;
+        if !keeps_keys {
+            new.bind(trace.key)?;
+            new.bind(span.start_time.unix_micros())?;
+            new.bind_some(compact(&span.task_id))?;
         }
+        new.execute()?;
         if row.version != row.sequence {
             self.delete_rewrite.execute([row.version])?;
         }
@@ -236,89 +130,71 @@ impl<'c> RowWriter<'c> {
             }
             return Ok(());
         };
-        let end_micros = summary.end.map(Timestamp::unix_micros);
-        let end_nanos = summary.end.map(Timestamp::subsec_nanos_below_micro);
-        let (start_micros, start_nanos) =
-            (summary.start.unix_micros(), summary.start.subsec_nanos_below_micro());
-        let (calls, aggregates) = (summary.calls, summary.aggregates);
-        match trace.stored_start {
-            None => self.insert_trace.execute(params![
-                trace.key,
-                trace.account_key,
-                trace.hash,
-                CompactId::new(trace.trace_id.as_str()),
-                start_micros,
-                start_nanos,
-                end_micros,
-                end_nanos,
-                summary.span_count,
-                summary.open_count,
-                summary.error_count,
-                head.sequence,
-                calls.count,
-                calls.input,
-                calls.output,
-                aggregates.count,
-                aggregates.input,
-                aggregates.output,
-                summary.last.unix_micros(),
-                summary.last.subsec_nanos_below_micro(),
-                summary.payload_bytes,
-                calls.cost_count,
-                calls.cost,
-                aggregates.cost_count,
-                aggregates.cost,
-            ])?,
-            Some(start) if start == summary.start => self.update_trace.execute(params![
-                trace.key,
-                end_micros,
-                end_nanos,
-                summary.span_count,
-                summary.open_count,
-                summary.error_count,
-                head.sequence,
-                calls.count,
-                calls.input,
-                calls.output,
-                aggregates.count,
-                aggregates.input,
-                aggregates.output,
-                summary.last.unix_micros(),
-                summary.last.subsec_nanos_below_micro(),
-                summary.payload_bytes,
-                calls.cost_count,
-                calls.cost,
-                aggregates.cost_count,
-                aggregates.cost,
-            ])?,
-            Some(_) => self.update_trace_and_start.execute(params![
-                trace.key,
-                end_micros,
-                end_nanos,
-                summary.span_count,
-                summary.open_count,
-                summary.error_count,
-                head.sequence,
-                calls.count,
-                calls.input,
-                calls.output,
-                aggregates.count,
-                aggregates.input,
-                aggregates.output,
-                summary.last.unix_micros(),
-                summary.last.subsec_nanos_below_micro(),
-                summary.payload_bytes,
-                calls.cost_count,
-                calls.cost,
-                aggregates.cost_count,
-                aggregates.cost,
-                start_micros,
-                start_nanos,
-            ])?,
-        };
+        let is_new = trace.stored_start.is_none();
+        let keeps_start = trace.stored_start == Some(summary.start);
+        let mut row = Binding::new(match (is_new, keeps_start) {
+            (true, _) => &mut self.insert_trace,
+            (false, true) => &mut self.update_trace,
+            (false, false) => &mut self.update_trace_and_start,
+        });
+        row.bind(trace.key)?;
+        bind_summary(&mut row, summary, head.sequence)?;
+        if !keeps_start {
+            row.bind(summary.start.unix_micros())?;
+            row.bind(summary.start.subsec_nanos_below_micro())?;
+        }
+        if is_new {
+            row.bind(trace.account_key)?;
+            row.bind(trace.hash)?;
+            row.bind(CompactId::new(trace.trace_id.as_str()))?;
+        }
+        row.execute()?;
         trace.stored_start = Some(summary.start);
         Ok(())
     }
+}
+
+/// Binds [`SPAN_VALUES`].
+fn bind_values(row: &mut Binding<'_, '_>, span: &Span, place: Option<Place>) -> Result<()> {
+    let (duration_micros, end_nanos) = end_of(span);
+    row.bind_some(span.parent_id.as_ref().map(|id| CompactId::new(id.as_str())))?;
+    row.bind(&span.name)?;
+    row.bind(span.start_time.subsec_nanos_below_micro())?;
+    row.bind_some(duration_micros)?;
+    row.bind_some(end_nanos)?;
+    row.bind_some(span.status.map(|status| status.code()))?;
+    row.bind_some(span.span_type.map(|span_type| span_type.code()))?;
+    row.bind_some(compact(&span.group_id))?;
+    row.bind_some(compact(&span.application_variant_id))?;
+    row.bind_some(compact(&span.application_interaction_id))?;
+    row.bind_some(compact(&span.obs_trace_id))?;
+    row.bind_some(compact(&span.obs_span_id))?;
+    row.bind_some(place.map(|place| place.block_key))?;
+    row.bind_some(place.map(|place| place.offset))?;
+    row.bind(span.payload_bytes() as i64)
+}
+
+/// Binds [`TRACE_VALUES`].
+fn bind_summary(row: &mut Binding<'_, '_>, summary: &Summary, head: i64) -> Result<()> {
+    row.bind_some(summary.end.map(Timestamp::unix_micros))?;
+    row.bind_some(summary.end.map(Timestamp::subsec_nanos_below_micro))?;
+    let (calls, aggregates) = (summary.calls, summary.aggregates);
+    for number in [summary.span_count, summary.open_count, summary.error_count, head] {
+        row.bind(number)?;
+    }
+    for number in [calls.count, calls.input, calls.output] {
+        row.bind(number)?;
+    }
+    for number in [aggregates.count, aggregates.input, aggregates.output] {
+        row.bind(number)?;
+    }
+    row.bind(summary.last.unix_micros())?;
+    row.bind(summary.last.subsec_nanos_below_micro())?;
+    row.bind(summary.payload_bytes)?;
+    for number in [calls.cost_count, calls.cost, aggregates.cost_count, aggregates.cost] {
+        row.bind(number)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn end_of(span: &Span) -> (Option<i64>, Option<u16>) {
