@@ -28,14 +28,19 @@ impl ServerProcess {
 
     /// Starts it with more arguments.
     pub fn start_with(binary: &Path, data: &Path, arguments: &[&str]) -> Result<Self> {
-        let begin = Instant::now();
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--data"])
             .arg(data)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", binary.display()))?;
+            .args(arguments);
+        Self::start_command(command, data)
+    }
+
+    /// Starts a command that ends up as `endspan serve` on a data directory.
+    pub fn start_command(mut command: Command, data: &Path) -> Result<Self> {
+        let begin = Instant::now();
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {command:?}"))?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
         let mut addresses = find_addresses(&line);
@@ -49,6 +54,18 @@ impl ServerProcess {
             bail!("/healthz answers {status}");
         }
         Ok(Self { child, address, grpc_address, ready_after: begin.elapsed(), data: data.to_owned() })
+    }
+
+    /// Returns the process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the process, which can do nothing about it.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Returns user and system CPU seconds so far.

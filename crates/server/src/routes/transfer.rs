@@ -87,15 +87,19 @@ async fn open(app: &Arc<App>, parts: &Parts) -> Result<Response, Problem> {
         let spans = app.store.read_trace(account.as_ref(), &trace_id, true).await?;
         Body::from(lines_of(&spans))
     } else {
-        app.store.check_health().await?;
-        let start = Some((Arc::clone(app), account, 0));
-        Body::from_stream(stream::unfold(start, |state| async {
-            let (app, account, position) = state?;
-            match app.store.changes(account.as_ref(), position, PIECE_SPANS).await {
+        // The first piece is read before anything is answered, so that a store that fails is told by the status.
+        let first = app.store.changes(account.as_ref(), 0, PIECE_SPANS).await?;
+        let begun = Some((Arc::clone(app), account, Ok(first)));
+        Body::from_stream(stream::unfold(begun, |state| async {
+            let (app, account, read) = state?;
+            match read {
                 Ok(changes) => {
-                    let more = changes.spans.len() == PIECE_SPANS as usize;
                     let lines = Ok(lines_of(&changes.spans));
-                    Some((lines, more.then_some((app, account, changes.position))))
+                    if changes.spans.len() < PIECE_SPANS as usize {
+                        return Some((lines, None));
+                    }
+                    let next = app.store.changes(account.as_ref(), changes.position, PIECE_SPANS).await;
+                    Some((lines, Some((app, account, next))))
                 }
                 Err(error) => {
                     app.store_log.failed(&error);

@@ -15,6 +15,8 @@ use tokio::sync::{Notify, watch};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Working,
+    /// Reads work; writes, and the question after health, fail.
+    Full,
     Failing,
     Hanging,
 }
@@ -44,6 +46,12 @@ impl ScriptedStore {
         self.mode.send_replace(Mode::Failing);
     }
 
+    /// Fails writes from now on, as on a disk without room.
+    pub(crate) fn fail_writes(&self, error: StoreError) {
+        *self.error.lock().unwrap() = error;
+        self.mode.send_replace(Mode::Full);
+    }
+
     /// Answers nothing until told to work again.
     pub(crate) fn hang(&self) {
         self.mode.send_replace(Mode::Hanging);
@@ -63,8 +71,16 @@ impl ScriptedStore {
     }
 
     async fn play(&self) -> Result<(), StoreError> {
+        self.play_unless(&[Mode::Working, Mode::Full]).await
+    }
+
+    async fn play_write(&self) -> Result<(), StoreError> {
+        self.play_unless(&[Mode::Working]).await
+    }
+
+    async fn play_unless(&self, fine: &[Mode]) -> Result<(), StoreError> {
         let mode = *self.mode.subscribe().wait_for(|mode| *mode != Mode::Hanging).await.unwrap();
-        if mode == Mode::Working {
+        if fine.contains(&mode) {
             return Ok(());
         }
         Err(match &*self.error.lock().unwrap() {
@@ -80,7 +96,7 @@ impl ScriptedStore {
 impl SpanStore for ScriptedStore {
     async fn write(&self, request: WriteRequest) -> Result<WriteResponse, StoreError> {
         self.write_came.notify_one();
-        self.play().await?;
+        self.play_write().await?;
         self.inner.write(request).await
     }
 
@@ -160,7 +176,7 @@ impl SpanStore for ScriptedStore {
     }
 
     async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError> {
-        self.play().await?;
+        self.play_write().await?;
         self.inner.delete(account, deletion).await
     }
 
@@ -180,7 +196,7 @@ impl SpanStore for ScriptedStore {
     }
 
     async fn check_health(&self) -> Result<(), StoreError> {
-        self.play().await?;
+        self.play_write().await?;
         self.inner.check_health().await
     }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use endspan_model::{AccountId, Payload, Span, SpanType, Status, Timestamp};
 use endspan_server::Config;
 use endspan_store::memory::MemoryStore;
-use endspan_store::{SpanStore, WriteOperation, WriteRequest};
+use endspan_store::{SpanStore, StoreError, WriteOperation, WriteRequest};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::harness::Harness;
 use crate::on_every_store;
+use crate::scripted_store::ScriptedStore;
 
 on_every_store!(lines_stand_each_for_itself, what_cannot_be_imported_is_told);
 
@@ -171,4 +172,24 @@ async fn what_cannot_be_imported_is_told(server: Harness) {
     assert_eq!(server.post("/api/import", good).await.refused(422)["field"], "content-type");
     assert_eq!(server.get("/api/export").await.text(), "");
     server.conservation("import").await;
+}
+
+#[tokio::test]
+async fn a_store_without_room_can_still_be_exported() {
+    let store = ScriptedStore::new();
+    let server = Harness::with_store(store.clone()).await;
+    let span = Span::new("a trace", "a span", "kept", Timestamp::from_unix_micros(0).unwrap());
+    let request = WriteRequest {
+        account: AccountId::new("default"),
+        operations: vec![WriteOperation::Upsert(span)],
+        all_or_nothing: false,
+        check_parents: false,
+    };
+    store.write(request).await.unwrap();
+    store.fail_writes(StoreError::Unavailable("no room".to_owned()));
+    assert_eq!(server.get("/readyz").await.status, 503);
+    let exported = server.get("/api/export").await;
+    assert_eq!((exported.status, exported.text().lines().count()), (200, 1));
+    store.fail(StoreError::Unavailable("gone".to_owned()));
+    assert_eq!(server.get("/api/export").await.status, 503);
 }
