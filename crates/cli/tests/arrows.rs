@@ -16,10 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("endspan-store", &["endspan-model"]),
     ("endspan-store-embedded", &["endspan-model", "endspan-store"]),
     ("endspan-store-postgres", &["endspan-model", "endspan-store"]),
-    ("endspan-store-clickhouse", &["endspan-model", "endspan-store"]),
+    ("endspan-ui", &[]),
     (
         "endspan-server",
-        &["endspan-model", "endspan-wire", "endspan-otlp", "endspan-redaction", "endspan-store"],
+        &["endspan-model", "endspan-wire", "endspan-otlp", "endspan-redaction", "endspan-store", "endspan-ui"],
     ),
     (
         "endspan-cli",
@@ -33,7 +33,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "endspan-store",
             "endspan-store-embedded",
             "endspan-store-postgres",
-            "endspan-store-clickhouse",
             "endspan-wire",
         ],
     ),
@@ -42,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Members that nothing may build on: tools, benchmarks and bindings stand outside and may use everything.
 /// Tests may use them (development dependencies are not looked at).
 const OUTSIDE: &[&str] =
-    &["endspan-testkit", "endspan-fuzz", "endspan-bench", "endspan-python", "endspan-xtask"];
+    &["endspan-testkit", "endspan-fuzz", "endspan-bench", "endspan-python"];
 
 /// Returns each member of the workspace with the members that it is built from.
 fn members() -> BTreeMap<String, BTreeSet<String>> {

@@ -9,6 +9,7 @@
 
 mod agent;
 mod delivery;
+mod place;
 mod server;
 mod surroundings;
 

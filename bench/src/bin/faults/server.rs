@@ -1,17 +1,13 @@
 //! The server is killed, its Postgres is, or its disk is full, while an agent writes to it.
 
-use std::collections::HashSet;
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use endspan_bench::process::ServerProcess;
 use endspan_testkit::TestPostgres;
 
 use crate::agent::{Agent, End};
+use crate::place::{Place, in_own_mounts};
 use crate::{Case, Outcome, Setting};
 
 /// Spans a second of the agent.
@@ -77,7 +73,7 @@ pub(crate) const CASES: &[Case] = &[
             std::fs::create_dir(&disk)?;
             // The disk is seen by the server alone. It begins with 2 MB of room.
             let script = "mount -t tmpfs -o size=64m tmpfs \"$1\" && head -c 62m /dev/zero > \"$1/ballast\" && shift && exec \"$@\"";
-            let mut command = crate::surroundings::in_own_mounts(script);
+            let mut command = in_own_mounts(script);
             command.arg(&disk);
             let server = place.start_command(command, &disk.join("data"), &[])?;
             let ballast = format!("/proc/{}/root{}/ballast", server.id(), disk.display());
@@ -116,56 +112,4 @@ fn killed_again_and_again(
     let stored = place.stored()?;
     server.stop()?;
     Ok(Outcome { stored, dropped: said.dropped, account: said.text })
-}
-
-/// A server's address and files, which outlive its processes.
-pub(crate) struct Place<'a> {
-    setting: &'a Setting,
-    listen: String,
-    data: std::path::PathBuf,
-}
-
-impl<'a> Place<'a> {
-    pub(crate) fn new(setting: &'a Setting, home: &Path) -> Result<Self> {
-        let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        Ok(Self { setting, listen, data: home.join("data") })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.listen)
-    }
-
-    pub(crate) fn start(&self, arguments: &[&str]) -> Result<ServerProcess> {
-        self.start_command(Command::new(&self.setting.binary), &self.data, arguments)
-    }
-
-    /// Starts a command that ends with the server's binary, if it is not the binary itself.
-    pub(crate) fn start_command(
-        &self,
-        mut command: Command,
-        data: &Path,
-        arguments: &[&str],
-    ) -> Result<ServerProcess> {
-        if Path::new(command.get_program()) != self.setting.binary {
-            command.arg(std::path::absolute(&self.setting.binary)?);
-        }
-        command.args(["serve", "--listen", &self.listen, "--data"]).arg(data).args(arguments);
-        ServerProcess::start_command(command, data)
-    }
-
-    /// Returns how many spans the server has, after making sure that it has none twice.
-    pub(crate) fn stored(&self) -> Result<u64> {
-        let exported =
-            Command::new(&self.setting.binary).args(["export", "--server", &self.url()]).output()?;
-        ensure!(exported.status.success(), "export: {}", String::from_utf8_lossy(&exported.stderr));
-        let mut ids = HashSet::new();
-        for line in exported.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let span: serde_json::Value = serde_json::from_slice(line)?;
-            let id =
-                span["span_id"].as_str().or(span["id"].as_str()).context("an exported span without an id")?;
-            ensure!(ids.insert(id.to_owned()), "span {id} is stored twice");
-        }
-        std::io::stdout().flush()?;
-        Ok(ids.len() as u64)
-    }
 }

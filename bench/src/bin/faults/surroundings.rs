@@ -9,7 +9,7 @@ use endspan_testkit::Reply;
 
 use crate::agent::{Agent, End};
 use crate::delivery::with_backend;
-use crate::server::Place;
+use crate::place::{Place, in_own_mounts};
 use crate::{Case, Outcome};
 
 const HOUR: i64 = 3600;
@@ -83,17 +83,6 @@ pub(crate) const CASES: &[Case] = &[
         },
     },
 ];
-
-/// Returns a command that runs a shell script where mounts are its own; arguments follow from `$1` on.
-pub(crate) fn in_own_mounts(script: &str) -> Command {
-    let mut command = Command::new("unshare");
-    // SAFETY: geteuid only reads.
-    if unsafe { libc::geteuid() } != 0 {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--mount", "sh", "-euc", script, "sh"]);
-    command
-}
 
 /// The wall clock of a process, to be moved.
 struct Clock {

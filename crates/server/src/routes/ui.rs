@@ -1,4 +1,4 @@
-//! The web UI: the bundle of `ui/dist`, which is part of the binary.
+//! The web UI: the bundle of [`endspan_ui`], which is part of the binary.
 //!
 //! The pages speak to this server alone. The policy below lets nothing else in: no code or style but the
 //! bundle's own files, no other host, and no text that becomes markup (`require-trusted-types-for` with no
@@ -18,7 +18,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use rust_embed::RustEmbed;
 
 use crate::app::App;
 use crate::reply;
@@ -35,10 +34,6 @@ const INDEX: &str = "index.html";
 pub(crate) const PAGES: [&str; 8] =
     ["/", "/traces", "/traces/", "/traces/{trace_id}", "/compare", "/health", "/icon.svg", "/licenses.md"];
 
-#[derive(RustEmbed)]
-#[folder = "../../ui/dist"]
-struct Bundle;
-
 /// A file of the bundle as it is sent.
 struct File {
     content_type: &'static str,
@@ -50,16 +45,14 @@ struct File {
 
 /// Compressed once, when the first page is asked for.
 static FILES: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
-    Bundle::iter()
-        .filter_map(|name| {
-            let embedded = Bundle::get(&name)?;
-            let hash = embedded.metadata.sha256_hash();
-            let short: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    endspan_ui::files()
+        .filter_map(|file| {
+            let short: String = file.sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             let etag = HeaderValue::try_from(format!("\"{short}\"")).ok()?;
-            let plain = Bytes::from(embedded.data.into_owned());
+            let plain = Bytes::from(file.contents.into_owned());
             let gzip = compress(&plain).filter(|small| small.len() < plain.len());
-            let content_type = content_type(&name);
-            Some((name.into_owned(), File { content_type, etag, plain, gzip }))
+            let content_type = content_type(&file.name);
+            Some((file.name.into_owned(), File { content_type, etag, plain, gzip }))
         })
         .collect()
 });
