@@ -19,7 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("endspan-ui", &[]),
     (
         "endspan-server",
-        &["endspan-model", "endspan-wire", "endspan-otlp", "endspan-redaction", "endspan-store", "endspan-ui"],
+        &[
+            "endspan-model",
+            "endspan-wire",
+            "endspan-otlp",
+            "endspan-redaction",
+            "endspan-store",
+            "endspan-ui",
+        ],
     ),
     (
         "endspan-cli",
@@ -40,8 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Members that nothing may build on: tools, benchmarks and bindings stand outside and may use everything.
 /// Tests may use them (development dependencies are not looked at).
-const OUTSIDE: &[&str] =
-    &["endspan-testkit", "endspan-fuzz", "endspan-bench", "endspan-python"];
+const OUTSIDE: &[&str] = &["endspan-testkit", "endspan-fuzz", "endspan-bench", "endspan-python"];
 
 /// Returns each member of the workspace with the members that it is built from.
 fn members() -> BTreeMap<String, BTreeSet<String>> {
