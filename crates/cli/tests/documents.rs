@@ -155,6 +155,21 @@ fn the_page_of_metrics_is_what_a_server_says() {
 }
 
 #[test]
+fn alarms_are_about_metrics_that_exist() {
+    let known = std::fs::read_to_string(root().join("docs/metrics.md")).expect("the page");
+    let guide = std::fs::read_to_string(root().join("docs/guides/operate.md")).expect("the guide");
+    let expressions: Vec<_> = guide.lines().filter(|line| line.contains("expr: ")).collect();
+    let words = expressions.iter().flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let mut metrics = 0;
+    for word in words.filter(|word| word.starts_with("endspan_")) {
+        let metric = word.strip_suffix("_bucket").unwrap_or(word);
+        assert!(known.contains(&format!("`{metric}`")), "no metric {metric}");
+        metrics += 1;
+    }
+    assert!(metrics >= 4, "{expressions:?}");
+}
+
+#[test]
 fn every_route_is_described() {
     let document: serde_json::Value =
         serde_json::from_str(&Served::start().get("/openapi.json")).expect("JSON");
