@@ -237,6 +237,6 @@ record(
 await browser.close();
 await started?.close();
 
-const width = (column: number) => Math.max(...rows.map((row) => row[column as 0]!.length));
-for (const row of rows) console.log(row.map((cell, i) => cell.padEnd(width(i))).join("  "));
+const table = [["what", "measured", "goal", ""], ["---", "---", "---", "---"], ...rows];
+for (const row of table) console.log(`| ${row.join(" | ")} |`);
 process.exitCode = missed === 0 ? 0 : 1;
