@@ -7,17 +7,17 @@ use deadpool_postgres::{
 };
 use futures_util::FutureExt as _;
 use tokio_postgres::{
-    Config, NoTls, Row,
-    config::SslMode,
+    Config, Row,
     types::{ToSql, Type},
 };
 
-use crate::{OpenError, Options, error::Result};
+use crate::{OpenError, Options, error::Result, tls::Tls, url};
 
 /// The connections of one store.
 pub(crate) struct Connections {
     pub(crate) writers: Pool,
     pub(crate) readers: Pool,
+    tls: Tls,
 }
 
 /// A parameter of a statement.
@@ -26,6 +26,7 @@ pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
 impl Connections {
     pub(crate) fn new(options: &Options) -> std::result::Result<Self, OpenError> {
         Ok(Self {
+            tls: config(options)?.1,
             // One more than writers, for maintenance.
             writers: pool(options, options.writers.max(1) + 1, WRITER)?,
             readers: pool(options, options.readers.max(1), READER)?,
@@ -34,7 +35,8 @@ impl Connections {
 
     /// Begins to read one snapshot.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot { client: Some(self.readers.get().await?), begun: false, busy: false })
+        let client = Some(self.readers.get().await?);
+        Ok(Snapshot { client, tls: self.tls.clone(), begun: false, busy: false })
     }
 }
 
@@ -49,19 +51,17 @@ const READER: &str = "SET cursor_tuple_fraction = 0.001; SET random_page_cost = 
      SET idle_in_transaction_session_timeout = '60s'; SET default_transaction_read_only = on";
 
 /// Reads the URL, and fills in what it leaves open.
-pub(crate) fn config(options: &Options) -> std::result::Result<Config, OpenError> {
-    let mut config = Config::from_str(&options.url)
+pub(crate) fn config(options: &Options) -> std::result::Result<(Config, Tls), OpenError> {
+    let (rest, sections) = url::split(&options.url);
+    let mut config = Config::from_str(&rest)
         .map_err(|error| OpenError::Settings(format!("not a Postgres URL: {error}")))?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(OpenError::Settings(
-            "sslmode=require: encrypted connections to Postgres are not supported yet".to_owned(),
-        ));
-    }
+    let (mode, tls) = Tls::of(&sections)?;
+    config.ssl_mode(mode);
     config.connect_timeout(options.connect_timeout);
     if config.get_application_name().is_none() {
         config.application_name("endspan");
     }
-    Ok(config)
+    Ok((config, tls))
 }
 
 /// Quotes the name of the schema for SQL.
@@ -71,7 +71,8 @@ pub(crate) fn quote(name: &str) -> String {
 
 fn pool(options: &Options, size: usize, settings: &str) -> std::result::Result<Pool, OpenError> {
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config(options)?, NoTls, manager_config);
+    let (config, tls) = config(options)?;
+    let manager = Manager::from_config(config, tls, manager_config);
     let settings = format!(
         "SET search_path = {}; SET statement_timeout = {}; {settings}",
         quote(&options.schema),
@@ -97,6 +98,7 @@ fn pool(options: &Options, size: usize, settings: &str) -> std::result::Result<P
 /// Reads that see one state of the database.
 pub(crate) struct Snapshot {
     client: Option<Object>,
+    tls: Tls,
     begun: bool,
     /// A statement is on its way.
     busy: bool,
@@ -155,9 +157,10 @@ impl Drop for Snapshot {
             // Whoever asked has gone away. The connection would answer the next reader late.
             let cancel = client.cancel_token();
             let connection = Object::take(client);
+            let tls = self.tls.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move {
-                    let _ = cancel.cancel_query(NoTls).await;
+                    let _ = cancel.cancel_query(tls).await;
                     drop(connection);
                 });
             }

@@ -15,7 +15,7 @@ use endspan_store::{
     Outcome, SpanQuery, SpanStore, StoreError, WriteOperation, WriteRequest, search::SpanFilter,
 };
 use siphasher::sip::SipHasher13;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
 use crate::{
     OpenError, Options,
@@ -275,8 +275,8 @@ struct Source {
 
 impl Source {
     async fn open(options: &ImportOptions) -> Result<Self, ImportError> {
-        let (client, connection) =
-            config(&Options::new(&options.source)).map_err(ImportError::Source)?.connect(NoTls).await?;
+        let (config, tls) = config(&Options::new(&options.source)).map_err(ImportError::Source)?;
+        let (client, connection) = config.connect(tls).await?;
         tokio::spawn(connection);
         client.batch_execute("SET default_transaction_read_only = on; SET statement_timeout = '60s'").await?;
         let columns = client

@@ -24,7 +24,9 @@ mod schema;
 mod search;
 mod shared;
 mod store;
+mod tls;
 mod trace_reads;
+mod url;
 mod writer;
 
 pub use error::OpenError;

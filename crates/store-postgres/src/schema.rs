@@ -1,6 +1,6 @@
 //! The schema, its versions, and its partitions.
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use crate::{
     OpenError, Options,
@@ -34,7 +34,8 @@ pub struct Migrated {
 /// # Errors
 /// [`OpenError::NewerSchema`] for the schema of a later version, otherwise what the database says.
 pub async fn migrate(options: &Options) -> Result<Migrated, OpenError> {
-    let (mut client, connection) = config(options)?.connect(NoTls).await?;
+    let (config, tls) = config(options)?;
+    let (mut client, connection) = config.connect(tls).await?;
     let connection = tokio::spawn(connection);
     let migrated = migrate_with(&mut client, options).await;
     drop(client);

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The port that names the socket. Nothing listens on it: the socket's folder is what tells servers apart.
+/// The port that names the socket where nothing listens on it: the socket's folder is what tells servers apart.
 const SOCKET_PORT: u16 = 5432;
 
 /// A running server. The last one who holds a shared server stops it some seconds after letting go.
@@ -27,6 +27,8 @@ pub struct TestPostgres {
     binaries: PathBuf,
     owner: Option<Owner>,
     is_private: bool,
+    /// Where it listens on 127.0.0.1, if it does; names the socket, too.
+    port: Option<u16>,
     settings: Vec<String>,
     /// Held shared for as long as the server is needed; the watcher waits for it.
     _lease: File,
@@ -50,7 +52,7 @@ impl TestPostgres {
     /// When there is one that does not start.
     pub fn shared() -> Option<Self> {
         let settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"];
-        Self::start_in(std::env::temp_dir().join("endspan-test-postgres"), false, &settings)
+        Self::start_in(std::env::temp_dir().join("endspan-test-postgres"), false, None, &settings)
     }
 
     /// Starts a server for one test that stops and kills it. It is durable, like one that matters.
@@ -70,13 +72,25 @@ impl TestPostgres {
     /// # Panics
     /// When there is one that does not start.
     pub fn private_with(settings: &[&str]) -> Option<Self> {
-        let number = PRIVATE_COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("endspan-pg-{}-{number}", std::process::id());
-        Self::start_in(std::env::temp_dir().join(name), true, settings)
+        Self::start_in(private_folder(), true, None, settings)
+    }
+
+    /// Starts a server of one's own that also listens on a free port of 127.0.0.1.
+    ///
+    /// `None`, with a word on standard error, where there is no Postgres.
+    ///
+    /// # Panics
+    /// When there is one that does not start.
+    pub fn private_on_a_port(settings: &[&str]) -> Option<Self> {
+        // Bound for a moment, to learn of a port that is free.
+        let listener =
+            std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = listener.ok()?.port();
+        Self::start_in(private_folder(), true, Some(port), settings)
     }
 
     #[expect(clippy::panic, reason = "a test fails by panicking")]
-    fn start_in(folder: PathBuf, is_private: bool, settings: &[&str]) -> Option<Self> {
+    fn start_in(folder: PathBuf, is_private: bool, port: Option<u16>, settings: &[&str]) -> Option<Self> {
         let Some(binaries) = find_binaries() else {
             eprintln!("SKIPPED: there is no Postgres here (pg_ctl and initdb are not found)");
             return None;
@@ -87,7 +101,7 @@ impl TestPostgres {
             let lease = open_lock(&folder.join("lease"))?;
             lease.lock_shared()?;
             let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-            let server = Self { folder, binaries, owner, is_private, settings, _lease: lease };
+            let server = Self { folder, binaries, owner, is_private, port, settings, _lease: lease };
             let turn = open_lock(&server.folder.join("turn"))?;
             turn.lock()?;
             if !server.is_up() {
@@ -103,12 +117,35 @@ impl TestPostgres {
     /// Returns the URL of the database, for its superuser.
     pub fn url(&self) -> String {
         let host = self.sockets().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{host}:{SOCKET_PORT}/postgres")
+        format!("postgres://postgres@{host}:{}/postgres", self.socket_port())
+    }
+
+    /// Returns the port on 127.0.0.1, if it listens on one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Writes a file into the data folder that only the server reads.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn place(&self, name: &str, content: &str) -> io::Result<PathBuf> {
+        let file = self.data().join(name);
+        fs::write(&file, content)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        if let Some(Owner { user, group }) = self.owner {
+            chown(&file, Some(user), Some(group))?;
+        }
+        Ok(file)
+    }
+
+    fn socket_port(&self) -> u16 {
+        self.port.unwrap_or(SOCKET_PORT)
     }
 
     /// Returns whether the server takes connections.
     pub fn is_up(&self) -> bool {
-        UnixStream::connect(self.sockets().join(format!(".s.PGSQL.{SOCKET_PORT}"))).is_ok()
+        UnixStream::connect(self.sockets().join(format!(".s.PGSQL.{}", self.socket_port()))).is_ok()
     }
 
     /// Starts the server, and waits until it has recovered.
@@ -118,9 +155,11 @@ impl TestPostgres {
     pub fn start(&self) -> io::Result<()> {
         let settings: String = self.settings.iter().map(|setting| format!(" -c {setting}")).collect();
         let options = format!(
-            "-c listen_addresses='' -c unix_socket_directories='{}' -c port={SOCKET_PORT} -c max_connections=200 \
+            "-c listen_addresses='{}' -c unix_socket_directories='{}' -c port={} -c max_connections=200 \
              -c shared_buffers=128MB -c max_wal_size=2GB -c max_locks_per_transaction=512{settings}",
-            self.sockets().display()
+            if self.port.is_some() { "127.0.0.1" } else { "" },
+            self.sockets().display(),
+            self.socket_port()
         );
         let log = self.data().join("server.log");
         self.control(&["start", "-w", "-t", "120", "-l", &log.display().to_string(), "-o", &options])
@@ -248,6 +287,11 @@ impl Drop for TestPostgres {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+fn private_folder() -> PathBuf {
+    let number = PRIVATE_COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("endspan-pg-{}-{number}", std::process::id()))
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
