@@ -29,6 +29,9 @@ struct Arguments {
     /// How often each case runs; the table shows every run.
     #[arg(long, default_value_t = 1)]
     runs: usize,
+    /// Prints what each statement took. Needs `pg_stat_statements`, and makes everything slower.
+    #[arg(long)]
+    statements: bool,
 }
 
 const MINIMAL: &str = "x-api-key: bench\r\nx-selected-account-id: bench\r\nprefer: return=minimal\r\n";
@@ -61,6 +64,9 @@ fn main() -> Result<()> {
             // Sessions report what they did within a second of being idle.
             std::thread::sleep(Duration::from_secs(2));
             let after = bench.figures()?;
+            if arguments.statements {
+                bench.print_statements(name)?;
+            }
             let mut row = vec![
                 name.to_owned(),
                 format!("{:.0}", spans as f64 / load.wall.as_secs_f64()),
@@ -114,7 +120,13 @@ struct Figures {
 
 impl Bench {
     fn start(arguments: &Arguments) -> Result<Self> {
-        let settings = ["autovacuum=off", "shared_buffers=2GB", "max_wal_size=8GB"];
+        let mut settings = vec!["autovacuum=off", "shared_buffers=2GB", "max_wal_size=8GB"];
+        if arguments.statements {
+            settings.extend([
+                "shared_preload_libraries=pg_stat_statements",
+                "pg_stat_statements.track_planning=on",
+            ]);
+        }
         let postgres = TestPostgres::private_with(&settings).context("there is no Postgres here")?;
         let data = tempfile::tempdir()?;
         let url = postgres.url();
@@ -149,6 +161,43 @@ impl Bench {
                 dead_all: row.try_get(3)?,
                 hot: row.try_get(4)?,
             })
+        })
+    }
+
+    fn print_statements(&self, case: &str) -> Result<()> {
+        self.runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.postgres.url(), NoTls).await?;
+            let connection = tokio::spawn(connection);
+            client.batch_execute("CREATE EXTENSION pg_stat_statements").await?;
+            let found = client
+                .query(
+                    "SELECT calls, rows, total_exec_time, total_plan_time, plans, wal_bytes::float8, \
+                     regexp_replace(left(query, 90), '\\s+', ' ', 'g') \
+                     FROM pg_stat_statements ORDER BY total_exec_time + total_plan_time DESC LIMIT 16",
+                    &[],
+                )
+                .await?;
+            drop(client);
+            connection.await??;
+            let mut rows = Vec::with_capacity(found.len());
+            for row in &found {
+                let calls: i64 = row.try_get(0)?;
+                let each = |total: f64| format!("{:.1}", total * 1000.0 / calls as f64);
+                rows.push(vec![
+                    calls.to_string(),
+                    format!("{:.1}", row.try_get::<_, i64>(1)? as f64 / calls as f64),
+                    format!("{:.0}", row.try_get::<_, f64>(2)?),
+                    each(row.try_get(2)?),
+                    each(row.try_get(3)?),
+                    row.try_get::<_, i64>(4)?.to_string(),
+                    format!("{:.0}", row.try_get::<_, f64>(5)? / calls as f64),
+                    row.try_get(6)?,
+                ]);
+            }
+            println!("\n{case}:");
+            let header = ["calls", "rows", "ms", "µs a call", "µs planning", "plans", "WAL B", "statement"];
+            print_table(&header, &rows);
+            Ok(())
         })
     }
 

@@ -31,10 +31,10 @@ fn two_servers_on_one_postgres_say_the_same() {
         .unwrap();
     let error = text(unmade.stderr);
     assert_eq!((unmade.status.code(), error.contains("endspan migrate --store")), (Some(5), true), "{error}");
-    for expected in ["is at version 1 now, from 0", "has version 1 already"] {
+    for expected in [" now, from 0", " already"] {
         let migrated = endspan().arg("migrate").args(store).output().unwrap();
         let said = text(migrated.stdout);
-        assert!(migrated.status.success() && said.contains(expected), "{said}");
+        assert!(migrated.status.success() && said.trim_end().ends_with(expected), "{said}");
     }
 
     let first = Served::start_with_more("127.0.0.1:0", directory.path(), &store);

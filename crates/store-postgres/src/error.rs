@@ -48,6 +48,8 @@ pub(crate) enum EngineError {
     /// Bytes in the database that no version of the engine writes. Names the place, never the content.
     #[error("{0}")]
     Damaged(String),
+    #[error("the database is an earlier one than before")]
+    WentBack,
     #[error("the store is closed")]
     Closed,
     #[error("compression: {0}")]
@@ -77,7 +79,7 @@ impl EngineError {
     pub(crate) fn remedy(&self) -> Remedy {
         let error = match self {
             Self::Pool(PoolError::Backend(error)) | Self::Postgres(error) => error,
-            Self::Pool(_) => return Remedy::Retry,
+            Self::Pool(_) | Self::WentBack => return Remedy::Retry,
             _ => return Remedy::GiveUp,
         };
         let Some(state) = error.code() else { return Remedy::Retry };

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What takes a schema from version n to n + 1, at index n. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
 
 /// The version that this program writes.
 pub(crate) const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -37,14 +37,18 @@ pub async fn migrate(options: &Options) -> Result<Migrated, OpenError> {
     let (config, tls) = config(options)?;
     let (mut client, connection) = config.connect(tls).await?;
     let connection = tokio::spawn(connection);
-    let migrated = migrate_with(&mut client, options).await;
+    let migrated = migrate_with(&mut client, options, MIGRATIONS).await;
     drop(client);
     // Ends when the client is gone.
     let _ = connection.await;
     migrated
 }
 
-async fn migrate_with(client: &mut Client, options: &Options) -> Result<Migrated, OpenError> {
+async fn migrate_with(
+    client: &mut Client,
+    options: &Options,
+    migrations: &[&str],
+) -> Result<Migrated, OpenError> {
     let mut from = None;
     loop {
         let transaction = client.transaction().await?;
@@ -61,7 +65,7 @@ async fn migrate_with(client: &mut Client, options: &Options) -> Result<Migrated
             let (schema, supported) = (options.schema.clone(), SCHEMA_VERSION);
             return Err(OpenError::NewerSchema { schema, found: version, supported });
         }
-        let Some(migration) = MIGRATIONS.get(version as usize) else {
+        let Some(migration) = migrations.get(version as usize) else {
             return Ok(Migrated { from: before, to: version });
         };
         if version == 0 {
@@ -149,4 +153,40 @@ pub(crate) async fn open(client: &Client, options: &Options) -> Result<(KeyedHas
         .try_into()
         .map_err(|_| OpenError::Database("the schema's hash key is damaged".to_owned()))?;
     Ok((KeyedHash::new(key), row.get(1)))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use endspan_store::{
+        SpanStore as _, WriteOperation,
+        conformance::{ended_span, request},
+    };
+    use endspan_testkit::TestPostgres;
+
+    use tokio_postgres::NoTls;
+
+    use super::*;
+    use crate::PostgresStore;
+
+    #[tokio::test]
+    async fn a_schema_of_any_version_is_brought_to_this_one() {
+        let Some(server) = TestPostgres::shared() else { return };
+        for version in 0..=SCHEMA_VERSION {
+            let mut options = Options::new(server.url());
+            options.schema = format!("migrated_{version}_{}", std::process::id());
+            let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", options.schema);
+            let (mut client, connection) = tokio_postgres::connect(&options.url, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.batch_execute(&drop).await.unwrap();
+            migrate_with(&mut client, &options, &MIGRATIONS[..version as usize]).await.unwrap();
+            let migrated = migrate(&options).await.unwrap();
+            assert_eq!(migrated, Migrated { from: version, to: SCHEMA_VERSION });
+            let store = PostgresStore::open(options).await.unwrap();
+            let span = ended_span("t", "s");
+            store.write(request(vec![WriteOperation::Upsert(span.clone())])).await.unwrap();
+            assert_eq!(store.find_span(None, &span.id).await.unwrap().unwrap().span, span);
+            store.close().await.unwrap();
+            client.batch_execute(&drop).await.unwrap();
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::Hasher as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
     time::Instant,
 };
 
@@ -22,6 +22,7 @@ pub(crate) struct Shared {
     /// Names the lock under which groups are written.
     pub(crate) lock_key: i64,
     accounts: RwLock<Accounts>,
+    partition: AtomicI32,
     /// Since when no write succeeds, and why.
     failing: Mutex<Option<(Instant, String)>>,
     closed: AtomicBool,
@@ -36,6 +37,7 @@ impl Shared {
             keyed,
             lock_key,
             accounts: RwLock::default(),
+            partition: AtomicI32::new(0),
             failing: Mutex::new(None),
             closed: AtomicBool::new(false),
         }
@@ -64,6 +66,15 @@ impl Shared {
         let since = failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
         *failing = failure.map(|failure| (since, failure));
         since
+    }
+
+    /// Returns a partition that has begun: no position below it is given out any more.
+    pub(crate) fn partition(&self) -> i32 {
+        self.partition.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_partition(&self, number: i32) {
+        self.partition.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

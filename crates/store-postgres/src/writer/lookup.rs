@@ -6,10 +6,12 @@ use deadpool_postgres::Object;
 use endspan_model::{AccountId, Span, SpanId, TraceId};
 use endspan_store::{WriteOperation, WriteRequest};
 use futures_util::future::{try_join, try_join3};
+use tokio_postgres::Row;
 
 use super::traces::{TRACE_ROW, TraceTable, read_trace_row};
 use crate::{
     block::Decompressor,
+    connections::Parameter,
     error::{EngineError, Result},
     reads::load_payloads,
     row::{SPAN_ROW, STORED_ROW, StoredRow, get, read_accounts, read_span_row, read_stored_row},
@@ -38,9 +40,11 @@ pub(crate) struct Found {
 }
 
 pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
-pub(crate) const LATEST: &str = "SELECT greatest((SELECT max(sequence) FROM spans), (SELECT max(version) FROM rewrites), \
-     (SELECT number FROM meta WHERE name = 'position_floor'), 0), \
-     (SELECT number FROM partitions WHERE begins_at <= now() ORDER BY number DESC LIMIT 1)";
+/// Reads the latest position, as far as it is not below a bound, and the current partition. Not by `now()`: a transaction
+/// that began before another one may have its turn behind it.
+pub(crate) const LATEST: &str = "SELECT greatest((SELECT max(sequence) FROM spans WHERE sequence >= $1), \
+     (SELECT max(version) FROM rewrites), (SELECT number FROM meta WHERE name = 'position_floor'), 0), \
+     (SELECT number FROM partitions WHERE begins_at <= clock_timestamp() ORDER BY number DESC LIMIT 1)";
 
 /// Begins the transaction, waits for the turn, and reads.
 pub(crate) async fn begin(client: &Object, shared: &Shared, requests: &[WriteRequest]) -> Result<Found> {
@@ -53,11 +57,14 @@ pub(crate) async fn begin(client: &Object, shared: &Shared, requests: &[WriteReq
             found.accounts.insert((*account).clone(), key);
         }
     }
-    let lock_key = [&shared.lock_key as &(dyn tokio_postgres::types::ToSql + Sync)];
+    let lock_key = [&shared.lock_key as Parameter<'_>];
+    let known = shared.partition();
+    let bound = i64::from(known) << PARTITION_SHIFT;
+    let bound = [&bound as Parameter<'_>];
     let turn = try_join3(
         client.batch_execute("BEGIN"),
         client.query(&lock, &lock_key),
-        client.query_one(&latest, &[]),
+        client.query_one(&latest, &bound),
     );
     let row = if found.accounts.len() == names.len() {
         let keys = Keys::of(requests, &found.accounts, shared.keyed);
@@ -71,7 +78,14 @@ pub(crate) async fn begin(client: &Object, shared: &Shared, requests: &[WriteReq
         row
     };
     found.partition = get(&row, 1)?;
+    shared.set_partition(found.partition);
+    if found.partition < known {
+        // Restored, or its clock set back: the bound was wrong.
+        return Err(EngineError::WentBack);
+    }
     found.latest = get::<i64>(&row, 0)?.max(i64::from(found.partition) << PARTITION_SHIFT);
+    // The clock of another primary may be behind.
+    found.partition = i32::try_from(found.latest >> PARTITION_SHIFT).unwrap_or(i32::MAX);
     if requests.iter().flat_map(|request| &request.operations).any(|operation| operation.span().is_none()) {
         read_patched(client, shared.keyed, &mut found).await?;
     }
@@ -104,7 +118,7 @@ async fn add_accounts(
     let select = client
         .prepare_cached("SELECT account_key, account FROM accounts WHERE account = ANY($1::bytea[])")
         .await?;
-    let parameters = [&unknown as &(dyn tokio_postgres::types::ToSql + Sync)];
+    let parameters: [Parameter<'_>; 1] = [&unknown];
     let both = try_join(client.execute(&insert, &parameters), client.query(&select, &parameters));
     let (_, rows) = both.await?;
     keys.extend(read_accounts(&rows)?.into_iter().map(|(key, account)| (account, key)));
@@ -134,40 +148,77 @@ impl Keys {
     }
 
     fn add(&mut self, account_key: i32, operation: &WriteOperation, check_parents: bool, keyed: KeyedHash) {
-        let mut identity = |trace_id: &TraceId, id: &SpanId| {
-            let trace_hash = keyed.hash(trace_id.as_str());
-            self.trace_hashes.insert(trace_hash);
-            self.identities.insert((trace_hash, keyed.hash(id.as_str())));
-        };
-        let mut anywhere = |id: &SpanId| {
-            self.anywhere.entry((account_key, id.clone())).or_insert_with(|| keyed.hash(id.as_str()));
-        };
         match operation {
             WriteOperation::Insert(span) | WriteOperation::Upsert(span) => {
-                identity(&span.trace_id, &span.id);
                 if matches!(operation, WriteOperation::Insert(_)) {
-                    anywhere(&span.id);
+                    // An id that is nowhere is not in this trace.
+                    self.add_anywhere(account_key, &span.id, keyed);
+                    self.trace_hashes.insert(keyed.hash(span.trace_id.as_str()));
+                } else {
+                    self.add_identity(&span.trace_id, &span.id, keyed);
                 }
                 if let Some(parent) = span.parent_id.as_ref().filter(|_| check_parents) {
-                    identity(&span.trace_id, parent);
-                    anywhere(parent);
+                    self.add_identity(&span.trace_id, parent, keyed);
+                    self.add_anywhere(account_key, parent, keyed);
                 }
             }
             WriteOperation::Patch { id, patch } => {
-                anywhere(id);
+                self.add_anywhere(account_key, id, keyed);
                 if let Some(trace_id) = &patch.trace_id {
-                    identity(trace_id, id);
+                    self.add_identity(trace_id, id, keyed);
                 }
             }
         }
     }
+
+    fn add_identity(&mut self, trace_id: &TraceId, id: &SpanId, keyed: KeyedHash) {
+        let trace_hash = keyed.hash(trace_id.as_str());
+        self.trace_hashes.insert(trace_hash);
+        self.identities.insert((trace_hash, keyed.hash(id.as_str())));
+    }
+
+    fn add_anywhere(&mut self, account_key: i32, id: &SpanId, keyed: KeyedHash) {
+        self.anywhere.entry((account_key, id.clone())).or_insert_with(|| keyed.hash(id.as_str()));
+    }
 }
 
+/// Polls all of its parts from the beginning, so that their statements go out together.
 async fn read_keys(client: &Object, keys: &Keys, found: &mut Found) -> Result<()> {
+    let traces = read_traces(client, &keys.trace_hashes);
+    let (traces, identities, newest) =
+        try_join3(traces, read_identities(client, keys), read_newest(client, keys)).await?;
+    for row in &traces {
+        found.traces.insert(read_trace_row(row)?);
+    }
+    for row in &identities {
+        let row = read_stored_row(row)?;
+        found.rows.insert((row.account_key, row.trace_id.clone(), row.id.clone()), row);
+    }
+    for row in &newest {
+        let row = read_stored_row(row)?;
+        found.newest.insert((row.account_key, row.id.clone()), row);
+    }
+    Ok(())
+}
+
+async fn read_traces(client: &Object, hashes: &HashSet<i64>) -> Result<Vec<Row>> {
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hashes: Vec<i64> = hashes.iter().copied().collect();
+    let statement = client
+        .prepare_cached(&format!("SELECT {TRACE_ROW} FROM traces WHERE trace_hash = ANY($1::bigint[])"))
+        .await?;
+    Ok(client.query(&statement, &[&hashes]).await?)
+}
+
+async fn read_identities(client: &Object, keys: &Keys) -> Result<Vec<Row>> {
+    if keys.identities.is_empty() {
+        return Ok(Vec::new());
+    }
     let (trace_hashes, id_hashes): (Vec<i64>, Vec<i64>) = keys.identities.iter().copied().unzip();
-    let distinct_hashes: Vec<i64> = keys.trace_hashes.iter().copied().collect();
     // For a new trace nothing is looked up. What an index could be used for wrongly is added to zero: see `Scope::filter`.
-    let identities = client
+    let statement = client
         .prepare_cached(&format!(
             "SELECT {STORED_ROW} FROM unnest($1::bigint[], $2::bigint[]) AS k (trace_hash, id_hash) \
              CROSS JOIN LATERAL (SELECT FROM traces t WHERE t.trace_hash = k.trace_hash LIMIT 1) t \
@@ -175,44 +226,27 @@ async fn read_keys(client: &Object, keys: &Keys, found: &mut Found) -> Result<()
              AND c.id_hash = k.id_hash OFFSET 0) s"
         ))
         .await?;
-    let traces = client
-        .prepare_cached(&format!("SELECT {TRACE_ROW} FROM traces WHERE trace_hash = ANY($1::bigint[])"))
+    Ok(client.query(&statement, &[&trace_hashes, &id_hashes]).await?)
+}
+
+async fn read_newest(client: &Object, keys: &Keys) -> Result<Vec<Row>> {
+    if keys.anywhere.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut columns: (Vec<i64>, Vec<i32>, Vec<&[u8]>) = Default::default();
+    for ((account_key, id), hash) in &keys.anywhere {
+        columns.0.push(*hash);
+        columns.1.push(*account_key);
+        columns.2.push(id.as_str().as_bytes());
+    }
+    let statement = client
+        .prepare_cached(&format!(
+            "SELECT {STORED_ROW} FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) AS k (id_hash, account_key, id) \
+             CROSS JOIN LATERAL (SELECT * FROM spans c WHERE c.id_hash = k.id_hash \
+             AND c.account_key + 0 = k.account_key AND c.id = k.id ORDER BY c.version DESC LIMIT 1) s"
+        ))
         .await?;
-    let identities_of = [&trace_hashes as &(dyn tokio_postgres::types::ToSql + Sync), &id_hashes];
-    let traces_of = [&distinct_hashes as &(dyn tokio_postgres::types::ToSql + Sync)];
-    let both = try_join(client.query(&identities, &identities_of), client.query(&traces, &traces_of));
-    let (rows, trace_rows) = if keys.anywhere.is_empty() {
-        both.await?
-    } else {
-        let mut columns: (Vec<i64>, Vec<i32>, Vec<&[u8]>) = Default::default();
-        for ((account_key, id), hash) in &keys.anywhere {
-            columns.0.push(*hash);
-            columns.1.push(*account_key);
-            columns.2.push(id.as_str().as_bytes());
-        }
-        let newest = client
-            .prepare_cached(&format!(
-                "SELECT {STORED_ROW} FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) AS k (id_hash, account_key, id) \
-                 CROSS JOIN LATERAL (SELECT * FROM spans c WHERE c.id_hash = k.id_hash \
-                 AND c.account_key + 0 = k.account_key AND c.id = k.id ORDER BY c.version DESC LIMIT 1) s"
-            ))
-            .await?;
-        let newest_of = [&columns.0 as &(dyn tokio_postgres::types::ToSql + Sync), &columns.1, &columns.2];
-        let (both, newest) = try_join(both, client.query(&newest, &newest_of)).await?;
-        for row in &newest {
-            let row = read_stored_row(row)?;
-            found.newest.insert((row.account_key, row.id.clone()), row);
-        }
-        both
-    };
-    for row in &rows {
-        let row = read_stored_row(row)?;
-        found.rows.insert((row.account_key, row.trace_id.clone(), row.id.clone()), row);
-    }
-    for row in &trace_rows {
-        found.traces.insert(read_trace_row(row)?);
-    }
-    Ok(())
+    Ok(client.query(&statement, &[&columns.0, &columns.1, &columns.2]).await?)
 }
 
 /// Reads the spans that patches may change, and the traces that they are in.
@@ -220,12 +254,8 @@ async fn read_patched(client: &Object, keyed: KeyedHash, found: &mut Found) -> R
     let sequences: Vec<i64> = found.newest.values().map(|row| row.sequence).collect();
     let trace_hashes: HashSet<i64> =
         found.newest.values().map(|row| keyed.hash(row.trace_id.as_str())).collect();
-    let trace_hashes: Vec<i64> = trace_hashes.into_iter().collect();
     let spans = client
         .prepare_cached(&format!("SELECT {SPAN_ROW} FROM spans s WHERE s.sequence = ANY($1::bigint[])"))
-        .await?;
-    let traces = client
-        .prepare_cached(&format!("SELECT {TRACE_ROW} FROM traces WHERE trace_hash = ANY($1::bigint[])"))
         .await?;
     let blocks = client
         .prepare_cached(
@@ -233,14 +263,9 @@ async fn read_patched(client: &Object, keyed: KeyedHash, found: &mut Found) -> R
              (SELECT block_key FROM spans s WHERE s.sequence = ANY($1::bigint[]))",
         )
         .await?;
-    let of_spans = [&sequences as &(dyn tokio_postgres::types::ToSql + Sync)];
-    let of_traces = [&trace_hashes as &(dyn tokio_postgres::types::ToSql + Sync)];
-    let (rows, trace_rows, frames) = try_join3(
-        client.query(&spans, &of_spans),
-        client.query(&traces, &of_traces),
-        client.query(&blocks, &of_spans),
-    )
-    .await?;
+    let of_spans = [&sequences as Parameter<'_>];
+    let both = try_join(client.query(&spans, &of_spans), client.query(&blocks, &of_spans));
+    let ((rows, frames), trace_rows) = try_join_engine(both, read_traces(client, &trace_hashes)).await?;
     for row in &trace_rows {
         found.traces.insert(read_trace_row(row)?);
     }
