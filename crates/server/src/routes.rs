@@ -7,6 +7,7 @@ mod fallback;
 mod native;
 mod ops;
 pub(crate) mod otlp;
+mod patch;
 mod refused;
 mod schema;
 mod segment;

@@ -15,7 +15,8 @@ use crate::app::App;
 use crate::ingest::{self, Mode, Received, WriteBody, read_write, reason_of};
 use crate::problem::Problem;
 use crate::reply;
-use crate::routes::{observed, schema, segment};
+use crate::routes::patch::patch_span;
+use crate::routes::{observed, schema};
 use crate::telemetry::{Protocol, Route};
 
 const MODE: Mode = Mode { all_or_nothing: false, check_parents: false };
@@ -79,30 +80,16 @@ async fn create_span(app: &App, request: Request<Body>) -> Result<Response, Prob
 )]
 pub(super) async fn patch(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     observed(&app, Route::AgentexPatch, async {
-        patch_span(&app, request).await.unwrap_or_else(|problem| refuse(&problem))
+        match patch_span(&app, Protocol::Agentex, MODE, request, agentex::decode_patch).await {
+            Ok(stored) => {
+                let mut answer = Vec::with_capacity(stored.span.size_bytes());
+                agentex::encode_span(&mut answer, &stored.span);
+                reply::preferred(answer, false)
+            }
+            Err(problem) => refuse(&problem),
+        }
     })
     .await
-}
-
-async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
-    let id = segment::last(request.uri().path(), "span_id");
-    let WriteBody { headers, account, body } = read_write(app, Protocol::Agentex, request, Some(1)).await?;
-    let mut received = Received::new(app, Protocol::Agentex, &headers, 1);
-    let decoded = id.and_then(|id| Ok::<_, Problem>((id, agentex::decode_patch(&body.bytes)?)));
-    let (id, mut patch) = received.decoded(decoded)?;
-    ingest::redact_patch(app, &mut patch);
-    let operations = vec![WriteOperation::Patch { id: SpanId::from(id.as_str()), patch: Box::new(patch) }];
-    let outcomes = ingest::write(app, MODE, account, operations, &mut received).await?;
-    match outcomes.into_iter().next() {
-        Some(Outcome::Patched(stored)) => {
-            let mut answer = Vec::with_capacity(stored.span.size_bytes());
-            agentex::encode_span(&mut answer, &stored.span);
-            Ok(reply::preferred(answer, false))
-        }
-        Some(Outcome::Rejected(Rejection::NotFound)) | None => Err(Problem::NotFound { id }),
-        Some(Outcome::Rejected(rejection)) => Err(Problem::rejected(rejection)),
-        Some(_) => Err(Problem::NotFound { id }),
-    }
 }
 
 /// Stores up to 1000 new spans.

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use endspan_model::SpanId;
-use endspan_store::{Outcome, Rejection, StoredSpan, WriteOperation};
+use endspan_store::{Outcome, StoredSpan, WriteOperation};
 use endspan_wire::sgp;
 use http::request::Parts;
 use http::{Request, StatusCode};
@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::ingest::{self, Received, WriteBody, read_write};
 use crate::problem::Problem;
 use crate::reply;
+use crate::routes::patch::patch_span;
 use crate::routes::{observed, schema, segment};
 use crate::telemetry::{Protocol, Route};
 
@@ -122,25 +123,10 @@ async fn find(app: &App, parts: &Parts) -> Result<Response, Problem> {
 )]
 pub(super) async fn patch(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     observed(&app, Route::SgpPatch, async {
-        patch_span(&app, request).await.unwrap_or_else(|problem| refuse(&problem))
+        match patch_span(&app, Protocol::Sgp, MODE, request, sgp::decode_patch).await {
+            Ok(stored) => reply::json(StatusCode::OK, encode(&stored)),
+            Err(problem) => refuse(&problem),
+        }
     })
     .await
-}
-
-async fn patch_span(app: &App, request: Request<Body>) -> Result<Response, Problem> {
-    let id = segment::last(request.uri().path(), "span_id");
-    let WriteBody { headers, account, body } = read_write(app, Protocol::Sgp, request, Some(1)).await?;
-    let mut received = Received::new(app, Protocol::Sgp, &headers, 1);
-    let decoded = id.and_then(|id| Ok::<_, Problem>((id, sgp::decode_patch(&body.bytes)?)));
-    let (id, mut patch) = received.decoded(decoded)?;
-    ingest::redact_patch(app, &mut patch);
-    let operations = vec![WriteOperation::Patch { id: SpanId::from(id.as_str()), patch: Box::new(patch) }];
-    let outcomes = ingest::write(app, MODE, account, operations, &mut received).await?;
-    match outcomes.into_iter().next() {
-        Some(Outcome::Patched(stored)) => Ok(reply::json(StatusCode::OK, encode(&stored))),
-        Some(Outcome::Rejected(rejection)) if rejection != Rejection::NotFound => {
-            Err(Problem::rejected(rejection))
-        }
-        _ => Err(Problem::NotFound { id }),
-    }
 }
