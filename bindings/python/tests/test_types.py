@@ -95,3 +95,17 @@ def test_everything_public_has_documentation() -> None:
             ]
     assert missing == []
     assert _native.__doc__ and endspan.__doc__
+
+
+def test_the_package_says_what_it_is() -> None:
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        about = metadata("endspan")
+    except PackageNotFoundError:
+        pytest.skip("not installed")
+    assert about["Version"] == endspan.__version__
+    assert about["License-Expression"] == "Apache-2.0" and about.get_all("License-File") == ["LICENSE"]
+    assert about["Requires-Python"] == ">=3.10" and about.get_all("Requires-Dist") is None
+    assert "Typing :: Typed" in (about.get_all("Classifier") or ())
+    assert about["Summary"] and about["Description-Content-Type"].startswith("text/markdown")

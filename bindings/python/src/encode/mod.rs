@@ -21,8 +21,10 @@
 //! Everything else, a cycle, and what nests too deep becomes `{"__unencodable__":{"reason":…}}` in its place; the rest
 //! of the payload stays. Nothing is raised except what interrupts a program ([`Encoder::interrupt`]).
 
+mod keys;
 mod kind;
 mod object;
+mod path;
 mod text;
 
 use std::os::raw::c_int;
@@ -51,8 +53,9 @@ type Written = Result<(), Stop>;
 pub(crate) struct Encoder<'py> {
     py: Python<'py>,
     out: Vec<u8>,
-    /// The containers that are being written, outermost first.
-    path: Vec<*mut ffi::PyObject>,
+    path: path::Path,
+    /// Rises when code of the program may have run, which may change any container.
+    foreign: u32,
     max_bytes: usize,
     plain_only: bool,
     /// Placeholders written.
@@ -67,7 +70,8 @@ impl<'py> Encoder<'py> {
         Self {
             py,
             out,
-            path: Vec::new(),
+            path: path::Path::default(),
+            foreign: 0,
             max_bytes: MAX_BYTES,
             plain_only: false,
             placeholders: 0,
@@ -243,6 +247,7 @@ impl<'py> Encoder<'py> {
     /// Writes a text that holds lone surrogates.
     #[cold]
     fn write_surrogates(&mut self, object: *mut ffi::PyObject) -> Written {
+        self.foreign = self.foreign.wrapping_add(1);
         // SAFETY: the object is a live `str`; the result is a new reference or null.
         let bytes = unsafe {
             let bytes = ffi::PyUnicode_AsEncodedString(object, c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
@@ -270,9 +275,10 @@ impl<'py> Encoder<'py> {
         // SAFETY: as the caller says; an integer's value is read without running code.
         let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow) };
         if overflow == 0 {
-            self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+            text::push_few(&mut self.out, itoa::Buffer::new().format(value).as_bytes());
             return Ok(());
         }
+        self.foreign = self.foreign.wrapping_add(1);
         // SAFETY: the GIL is held and the object is live; the base function is that of `int` itself.
         let digits = unsafe { Bound::from_owned_ptr_or_opt(self.py, ffi::PyNumber_ToBase(object, 10)) };
         match digits {
@@ -304,7 +310,7 @@ impl<'py> Encoder<'py> {
 
     fn push_float(&mut self, value: f64) {
         if value.is_finite() {
-            self.out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+            text::push_few(&mut self.out, zmij::Buffer::new().format_finite(value).as_bytes());
         } else {
             self.out.extend_from_slice(b"null");
         }
@@ -312,7 +318,7 @@ impl<'py> Encoder<'py> {
 
     /// Enters a container, or writes a placeholder in its place.
     fn enter(&mut self, container: *mut ffi::PyObject) -> bool {
-        if self.path.contains(&container) {
+        if self.path.contains(container) {
             self.placeholder("a cycle");
             return false;
         }
@@ -345,9 +351,14 @@ impl<'py> Encoder<'py> {
                     self.out.push(b',');
                 }
                 first = false;
-                if ffi::Py_TYPE(key) == &raw mut ffi::PyUnicode_Type {
+                if keys::push_known(self.py, &mut self.out, key) {
+                    self.bounded()?;
+                    self.write_held(value)?;
+                } else if ffi::Py_TYPE(key) == &raw mut ffi::PyUnicode_Type {
+                    let begin = self.out.len();
                     self.write_str(key)?;
                     self.out.push(b':');
+                    keys::remember(self.py, key, self.out.get(begin..).unwrap_or_default());
                     self.write_held(value)?;
                 } else {
                     let held_value: Bound<'_, PyAny> = Bound::from_borrowed_ptr(self.py, value);
@@ -377,11 +388,21 @@ impl<'py> Encoder<'py> {
             if kind == &raw mut ffi::PyLong_Type {
                 return self.write_int(value);
             }
-            if kind == &raw mut ffi::PyFloat_Type
-                || kind == &raw mut ffi::PyBool_Type
-                || value == ffi::Py_None()
-            {
-                return self.write(value);
+            if value == ffi::Py_None() {
+                self.out.extend_from_slice(b"null");
+                return Ok(());
+            }
+            if kind == &raw mut ffi::PyBool_Type {
+                if value == ffi::Py_True() {
+                    self.out.extend_from_slice(b"true");
+                } else {
+                    self.out.extend_from_slice(b"false");
+                }
+                return Ok(());
+            }
+            if kind == &raw mut ffi::PyFloat_Type {
+                self.push_float(ffi::PyFloat_AsDouble(value));
+                return Ok(());
             }
             let held: Bound<'_, PyAny> = Bound::from_borrowed_ptr(self.py, value);
             self.write(held.as_ptr())
@@ -396,16 +417,22 @@ impl<'py> Encoder<'py> {
         }
         self.out.push(b'[');
         let mut index: ffi::Py_ssize_t = 0;
-        // SAFETY: the size is asked again each time, since code of the program may have changed the list; items are held
-        // as in a dict.
+        // SAFETY: the size is asked again whenever code of the program may have changed the list; items are held as in a
+        // dict.
         unsafe {
-            while index < ffi::PyList_Size(list) {
+            let mut size = ffi::PyList_Size(list);
+            let mut foreign = self.foreign;
+            while index < size {
                 if index > 0 {
                     self.out.push(b',');
                 }
                 self.write_held(ffi::PyList_GetItem(list, index))?;
                 self.bounded()?;
                 index += 1;
+                if self.foreign != foreign {
+                    foreign = self.foreign;
+                    size = ffi::PyList_Size(list);
+                }
             }
         }
         self.out.push(b']');
@@ -452,6 +479,7 @@ impl<'py> Encoder<'py> {
     /// Writes a placeholder for an object whose encoding raised.
     #[cold]
     fn failed(&mut self, object: *mut ffi::PyObject, error: Option<PyErr>) {
+        self.foreign = self.foreign.wrapping_add(1);
         let name = kind::type_name(self.py, object);
         let reason = match error {
             Some(error) => {

@@ -15,7 +15,9 @@ impl<'py> Encoder<'py> {
         let held: Bound<'py, PyAny> = unsafe { Bound::from_borrowed_ptr(self.py, object) };
         let begin = self.out.len();
         let depth = self.path.len();
-        let written = match self.write_kind(&held) {
+        let written = self.write_kind(&held);
+        self.foreign = self.foreign.wrapping_add(1);
+        let written = match written {
             Ok(written) => written,
             Err(error) => {
                 self.out.truncate(begin);
@@ -269,6 +271,7 @@ impl<'py> Encoder<'py> {
         if self.plain_only {
             return Err(super::Stop::NotPlain);
         }
+        self.foreign = self.foreign.wrapping_add(1);
         let begin = self.out.len();
         let placeholders = self.placeholders;
         let path = std::mem::take(&mut self.path);

@@ -14,7 +14,20 @@ const ESCAPED: [bool; 256] = {
 };
 
 /// Appends UTF-8 text as a JSON string; only quotes, backslashes and control characters are escaped.
+#[inline]
 pub(super) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
+    match short_is_plain(text) {
+        Some(true) => {
+            out.reserve(SHORT_BYTES + 2);
+            out.push(b'"');
+            push_few(out, text);
+            out.push(b'"');
+        }
+        _ => push_long(out, text),
+    }
+}
+
+fn push_long(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text;
@@ -28,29 +41,106 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
+/// Texts up to this length are looked at as one or two words, without calls and loops.
+const SHORT_BYTES: usize = 16;
+
+/// Appends bytes that are few as a rule: up to 32 are copied as one or two words.
+#[inline]
+pub(super) fn push_few(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        0..4 => bytes.iter().for_each(|byte| out.push(*byte)),
+        4..8 => push_ends::<4>(out, bytes),
+        8..16 => push_ends::<8>(out, bytes),
+        16..=32 => push_ends::<16>(out, bytes),
+        _ => out.extend_from_slice(bytes),
+    }
+}
+
+/// Appends `N` to `2 * N` bytes.
+#[inline]
+fn push_ends<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+    if let Some((first, last)) = ends::<N>(bytes) {
+        let end = out.len() + bytes.len();
+        out.extend_from_slice(first);
+        out.truncate(end - N);
+        out.extend_from_slice(last);
+    }
+}
+
+/// Returns the first and the last `N` bytes of a text of `N` to `2 * N` bytes; they may overlap.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+    if text.len() > 2 * N {
+        return None;
+    }
+    Some((text.first_chunk()?, text.last_chunk()?))
+}
+
+/// Returns whether a short text has nothing to escape; `None` for one that is not short.
+#[inline]
+fn short_is_plain(text: &[u8]) -> Option<bool> {
+    if let Some((first, last)) = ends::<8>(text) {
+        return Some(is_plain(u64::from_le_bytes(*first)) && is_plain(u64::from_le_bytes(*last)));
+    }
+    if let Some((first, last)) = ends::<4>(text) {
+        let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+        return Some(is_plain(both));
+    }
+    (text.len() < 4).then(|| text.iter().all(|byte| !ESCAPED[usize::from(*byte)]))
+}
+
+/// Returns whether none of eight bytes must be escaped.
+#[inline]
+const fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // The high bit of a byte is set where the byte is zero, and perhaps in bytes above one that is.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zeros(word ^ (ONES * b'"' as u64));
+    let backslash = zeros(word ^ (ONES * b'\\' as u64));
+    (control | quote | backslash) & HIGH == 0
+}
+
 /// Returns the number of bytes before the first that must be escaped.
 #[cfg(target_arch = "x86_64")]
 fn plain_bytes(text: &[u8]) -> usize {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-    };
     let (chunks, rest) = text.as_chunks::<16>();
     for (index, chunk) in chunks.iter().enumerate() {
-        // SAFETY: SSE2 is part of x86-64; the load is of 16 bytes, aligned or not.
-        let found = unsafe {
-            let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
-            let last_control = _mm_set1_epi8(0x1F);
-            // A byte is a control character if the larger of it and 0x1F is 0x1F.
-            let control = _mm_cmpeq_epi8(_mm_max_epu8(bytes, last_control), last_control);
-            let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-            let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-            _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)))
-        };
+        let found = special_of(chunk);
         if found != 0 {
             return index * 16 + found.trailing_zeros() as usize;
         }
     }
-    chunks.len() * 16 + plain_bytes_one_by_one(rest)
+    match text.last_chunk::<16>() {
+        // What was looked at already is shifted out.
+        Some(last) => match special_of(last) >> (16 - rest.len()) {
+            0 => text.len(),
+            found => chunks.len() * 16 + found.trailing_zeros() as usize,
+        },
+        None => plain_bytes_one_by_one(text),
+    }
+}
+
+/// Returns a bit for each of 16 bytes that must be escaped.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn special_of(chunk: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
+    // SAFETY: SSE2 is part of x86-64; the load is of 16 bytes, aligned or not.
+    unsafe {
+        let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+        let last_control = _mm_set1_epi8(0x1F);
+        // A byte is a control character if the larger of it and 0x1F is 0x1F.
+        let control = _mm_cmpeq_epi8(_mm_max_epu8(bytes, last_control), last_control);
+        let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+        let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+        _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash))).cast_unsigned()
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
