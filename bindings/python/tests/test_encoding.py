@@ -281,6 +281,44 @@ def test_random_values_as_the_standard_encoder_has_them() -> None:
         assert encoded(value) == json.loads(json.dumps(value))
 
 
+@pytest.mark.parametrize("length", range(50))
+def test_text_of_every_length_with_every_escape_at_every_place(length: int) -> None:
+    for special in ('"', "\\", "\n", "\x00", "\x1f", " ", "\x7f", "ü", "漢", "😀"):
+        for place in range(length):
+            text = "a" * place + special + "a" * (length - place - 1)
+            expected = json.dumps(text, ensure_ascii=False).encode()
+            assert json.loads(endspan.encode_json(text)[0]) == text
+            assert encoded({text: text, "x": {text: None}}) == {text: text, "x": {text: None}}
+            if special != "\x7f":
+                assert endspan.encode_json(text)[0] == expected
+    plain = "b" * length
+    assert endspan.encode_json([plain, {plain: 1}])[0] == f'["{plain}",{{"{plain}":1}}]'.encode()
+
+
+def test_keys_are_written_as_themselves_however_often() -> None:
+    # More keys than are remembered, some made anew each time at addresses that others had before.
+    names = [f"k{number}" for number in range(700)] + ['q"uote', "back\\slash", "line\n", "", "ü" * 9, "x" * 40]
+    for _ in range(3):
+        for start in range(0, len(names), 7):
+            value = {name: name for name in names[start : start + 7]}
+            assert encoded([value, {"".join(name): name for name in value}]) == [value, value]
+
+    class Text(str):
+        pass
+
+    assert encoded([{Text("k1"): 1}, {"k1": 2}]) == [{"k1": 1}, {"k1": 2}]
+
+
+def test_cycles_far_down_end() -> None:
+    inner: list[Any] = []
+    value: Any = inner
+    for _ in range(40):
+        value = [value]
+    inner.append(value)
+    text, placeholders = endspan.encode_json(value)
+    assert placeholders == 1 and text.count(b"[") == 41 and b"a cycle" in text
+
+
 def test_numpy() -> None:
     numpy = pytest.importorskip("numpy")
     values = [numpy.int64(3), numpy.float32(0.5), numpy.float64(1.5), numpy.bool_(True), numpy.str_("x")]
