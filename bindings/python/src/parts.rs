@@ -1,6 +1,6 @@
 //! What a span is written with, apart from its Python object.
 
-use endspan::{RawSpan, SpanType, Status, Timestamp, Tracer};
+use endspan::{RawSpan, RawStart, SpanType, Status, Timestamp, Tracer};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -38,12 +38,26 @@ pub(crate) struct Parts<'py> {
 }
 
 impl Parts<'_> {
-    /// Writes the span: with an end as an end, else as a start.
-    pub(crate) fn submit(&self, tracer: &Tracer, payloads: &Payloads, end: Option<Timestamp>) {
+    /// Writes the span's start, for the case that this process dies, and for exporters that write starts.
+    pub(crate) fn start(&self, tracer: &Tracer, payloads: &Payloads) -> RawStart {
+        self.with_raw(payloads, None, |span| tracer.submit_raw_start(span))
+    }
+
+    /// Writes the span, in place of its start.
+    pub(crate) fn end(&self, tracer: &Tracer, payloads: &Payloads, end: Timestamp, start: RawStart) {
+        self.with_raw(payloads, Some(end), |span| tracer.submit_raw_end(span, start));
+    }
+
+    fn with_raw<T>(
+        &self,
+        payloads: &Payloads,
+        end: Option<Timestamp>,
+        submit: impl FnOnce(&RawSpan<'_>) -> T,
+    ) -> T {
         let name = self.name.as_ref().map(payloads::lossy).unwrap_or_default();
         let task_id = self.task_id.as_ref().map(payloads::lossy);
         let group_id = self.group_id.as_ref().map(payloads::lossy);
-        tracer.submit_raw(&RawSpan {
+        submit(&RawSpan {
             trace_id: &payloads::lossy(&self.trace_id),
             id: self.id.as_str(),
             parent_id: self.parent_id.as_ref().map(Id::as_str),
@@ -58,6 +72,6 @@ impl Parts<'_> {
             output: payloads.get(1),
             data: payloads.get(2),
             expected: payloads.get(3),
-        });
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use endspan::{SpanType, Status, Timestamp};
+use endspan::{RawStart, SpanType, Status, Timestamp};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -71,6 +71,8 @@ pub(crate) struct PySpan {
     /// Members that are added to the data at the end.
     extra: Option<Py<PyDict>>,
     token: Option<Py<PyAny>>,
+    /// What the pipeline holds of it until it ends.
+    held: RawStart,
 }
 
 #[pymethods]

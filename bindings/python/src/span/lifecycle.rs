@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use endspan::{SpanType, Status, Timestamp, TraceContext, Tracer};
+use endspan::{RawStart, SpanType, Status, Timestamp, TraceContext, Tracer};
 use pyo3::exceptions::{PyException, PyGeneratorExit, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -36,6 +36,7 @@ impl PySpan {
             arguments,
             extra: None,
             token: None,
+            held: RawStart::default(),
         };
         if let Some(span_type) = span.arguments.span_type.clone() {
             span.apply_type(py, &span_type);
@@ -146,14 +147,17 @@ impl PySpan {
         } else {
             Payloads::peek(py, input, data, START_PAYLOAD_BYTES)
         };
-        parts.submit(&tracer.tracer, &payloads, None);
+        let held = parts.start(&tracer.tracer, &payloads);
+        if let Ok(mut this) = slf.try_borrow_mut() {
+            this.held = held;
+        }
         payloads.done(&tracer.tracer)
     }
 
     /// Ends: writes the span as it is now.
     pub(super) fn finish(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (parts, trace, end) = {
+        let (parts, trace, end, held) = {
             let Ok(mut this) = slf.try_borrow_mut() else { return Ok(()) };
             if this.state != State::Open {
                 return Ok(());
@@ -164,7 +168,7 @@ impl PySpan {
             let end = *this.end.get_or_insert_with(|| Timestamp::now().max(start));
             let Some(trace) = this.trace.as_ref().map(|trace| trace.clone_ref(py)) else { return Ok(()) };
             let Some(parts) = this.parts(py) else { return Ok(()) };
-            (parts, trace, end)
+            (parts, trace, end, std::mem::take(&mut this.held))
         };
         let tracer = &trace.get().tracer.get().tracer;
         if !tracer.is_enabled() {
@@ -172,7 +176,7 @@ impl PySpan {
         }
         let values = parts.values.each_ref().map(Option::as_ref);
         let payloads = Payloads::encode(py, values, parts.extra.as_ref());
-        parts.submit(tracer, &payloads, Some(end));
+        parts.end(tracer, &payloads, end, held);
         payloads.done(tracer)
     }
 
@@ -283,7 +287,7 @@ impl PySpan {
                 if tracer.is_enabled() {
                     let values = parts.values.each_ref().map(Option::as_ref);
                     let payloads = Payloads::encode(py, values, parts.extra.as_ref());
-                    parts.submit(tracer, &payloads, Some(end));
+                    parts.end(tracer, &payloads, end, std::mem::take(&mut self.held));
                     // There is nobody to interrupt here.
                     let _ = payloads.done(tracer);
                 }
