@@ -284,8 +284,8 @@ def main() -> None:
     server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-    print("| variant | payload | span median µs | p99 µs | longest stall ms | spans/s | CPU s per 1,000 | back to back µs | set-up ms | MB |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| variant, payload | span median µs | p99 µs | longest stall ms | spans/s | CPU s per 1,000 | back to back µs | set-up ms | MB |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     try:
         for payload in arguments.payloads.split(","):
             results: dict[str, dict[str, list[float]]] = {}
@@ -304,7 +304,7 @@ def main() -> None:
                         "loop": ",.1f", "setup": ",.0f", "memory": ",.1f",
                     }.items()
                 ]
-                print(f"| {variant} | {payload} | {' | '.join(cells)} |", flush=True)
+                print(f"| {variant}, {payload} | {' | '.join(cells)} |", flush=True)
     finally:
         server.terminate()
 

@@ -10,6 +10,7 @@ import gc
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -425,6 +426,26 @@ def test_stats_and_shutdown(backend: Backend) -> None:
     stats = tracer.stats()
     assert stats.destinations[0].account.dropped == {"shutdown_timeout": 1, "shutdown": 1}
     assert stats.dropped == 2 and stats.pending == 0
+
+
+def test_a_burst_beyond_the_memory_goes_to_the_spool(backend: Backend, tmp_path: Path) -> None:
+    def make(**settings: Any) -> endspan.Tracer:
+        exporter = endspan.SGPExporter("key", "account", backend.url)
+        return endspan.Tracer([exporter], spool=True, spool_dir=tmp_path, max_queue_size=0, **settings)
+
+    backend.status = 503
+    tracer = make(queue_bytes=8 << 20)
+    trace, text = tracer.trace("t"), "x" * 100_000
+    for number in range(300):
+        with trace.span(f"s{number}", input={"text": text}):
+            pass
+    report = tracer.shutdown(0)
+    assert (report.dropped, report.spooled) == (0, 300), str(report)
+    backend.status = 200
+    after = make()
+    assert backend.wait_for(lambda backend: len({item["id"] for item in backend.sgp}) == 300)
+    assert after.shutdown(120).is_complete
+    assert all(item["input"] == {"text": text} for item in backend.sgp)
 
 
 def test_a_dead_backend_is_logged(caplog: pytest.LogCaptureFixture) -> None:
