@@ -1,4 +1,4 @@
-//! Medians, percentiles and the table that a run prints.
+//! Medians, percentiles, the processor's clock and the table that a run prints.
 
 /// Returns the value below which the share `p` (0 to 1) of the sorted values lies.
 pub fn percentile(values: &mut [f64], p: f64) -> f64 {
@@ -12,6 +12,14 @@ pub fn percentile(values: &mut [f64], p: f64) -> f64 {
 /// Returns the middle value.
 pub fn median(values: &mut [f64]) -> f64 {
     percentile(values, 0.5)
+}
+
+/// Returns the seconds that this thread has spent on a processor.
+pub fn thread_cpu_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes to the one structure that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Prints a table in Markdown.

@@ -1,6 +1,9 @@
-//! OTLP: ingest into a started `endspan serve` over HTTP and gRPC, decoding beside prost's, and reading meanings.
+//! OTLP: ingest into a started `endspan serve` over HTTP and gRPC, decoding beside prost's, encoding, and reading
+//! meanings.
 //!
-//! `cargo run --release -p endspan-bench --bin otlp` prints the table of `bench/README.md`.
+//! `cargo run --release -p endspan-bench --bin otlp` prints the table of `bench/README.md`; `--only-cpu` leaves out
+//! the server. Decoding, encoding and reading are timed by what the thread spent on the processor, so that a busy
+//! machine does not spoil them.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -13,9 +16,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use clap::Parser;
 use endspan_bench::http::{self, Requests};
 use endspan_bench::process::ServerProcess;
-use endspan_bench::statistics::{median, print_table};
-use endspan_otlp::decode::decode_protobuf;
-use endspan_otlp::normal::normalize;
+use endspan_bench::statistics::{median, print_table, thread_cpu_seconds};
+use endspan_otlp::decode::{decode_json, decode_protobuf};
+use endspan_otlp::encode::Encoder;
+use endspan_otlp::normal::{Detail, normalize_with};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -36,6 +40,9 @@ struct Arguments {
     /// How often each case runs; the table shows medians.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Measure only what needs no server.
+    #[arg(long)]
+    only_cpu: bool,
 }
 
 /// Spans in a request, and requests in a run.
@@ -48,8 +55,11 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.data)?;
     let mut rows = Vec::new();
-    ingest(&arguments, &mut rows)?;
+    if !arguments.only_cpu {
+        ingest(&arguments, &mut rows)?;
+    }
     decode(&arguments, &mut rows);
+    encode(&arguments, &mut rows);
     meanings(&arguments, &mut rows);
     print_table(&["what", "median", "reach"], &rows);
     Ok(())
@@ -90,13 +100,18 @@ fn ingest(arguments: &Arguments, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// Decodes the same bytes in turns, so that what else the machine does falls on both.
-fn decode(arguments: &Arguments, rows: &mut Rows) {
-    for (name, body) in [
+/// Requests of the three sizes that are told apart.
+fn sizes() -> [(&'static str, Vec<u8>); 3] {
+    [
         ("512 small spans", request(0, 512, small)),
         ("512 model calls of 2 kB", request(0, 512, |index| model_call(index, 4))),
         ("64 model calls of 20 kB", request(0, 64, |index| model_call(index, 50))),
-    ] {
+    ]
+}
+
+/// Decodes the same bytes in turns, so that what else the machine does falls on both.
+fn decode(arguments: &Arguments, rows: &mut Rows) {
+    for (name, body) in sizes() {
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..arguments.runs * 20 {
             let theirs_now = time(|| drop(ExportTraceServiceRequest::decode(black_box(&*body))));
@@ -114,28 +129,49 @@ fn decode(arguments: &Arguments, rows: &mut Rows) {
     }
 }
 
-fn meanings(arguments: &Arguments, rows: &mut Rows) {
-    for (name, turns) in [("2 kB", 4), ("8 kB", 18)] {
-        let body = request(0, 1000, |index| model_call(index, turns));
+fn encode(arguments: &Arguments, rows: &mut Rows) {
+    for (name, body) in sizes() {
         let spans = decode_protobuf(&body).map(|request| request.spans).unwrap_or_default();
-        let mut found: Vec<f64> = (0..arguments.runs * 4)
-            .map(|_| time(|| drop(black_box(spans.iter().map(normalize).collect::<Vec<_>>()))) * 1e3)
-            .collect();
+        let json = Encoder::new().encode_json(&spans);
+        let (mut encode, mut read) = (Vec::new(), Vec::new());
+        for _ in 0..arguments.runs * 10 {
+            encode.push(time(|| drop(black_box(Encoder::new().encode_protobuf(black_box(&spans))))) * 1e6);
+            read.push(time(|| drop(decode_json(black_box(&json)))) * 1e6);
+        }
         rows.push(row(
-            &format!("normalise a trace of 1,000 model calls of {name}"),
-            format!("{:.1} ms", median(&mut found)),
-            "under 20 ms",
+            &format!("{name}: encode; decode from JSON"),
+            format!("{:.0}; {:.0} µs", median(&mut encode), median(&mut read)),
+            "",
         ));
     }
 }
 
-/// Returns the seconds of the fastest of three calls.
+fn meanings(arguments: &Arguments, rows: &mut Rows) {
+    for (name, turns) in [("2 kB", 4), ("8 kB", 18)] {
+        let body = request(0, 1000, |index| model_call(index, turns));
+        let spans = decode_protobuf(&body).map(|request| request.spans).unwrap_or_default();
+        for (what, detail, goal) in
+            [("", Detail::Full, "under 20 ms"), (", without content", Detail::Summary, "under 20 ms")]
+        {
+            let read = || spans.iter().map(|span| normalize_with(span, detail)).collect::<Vec<_>>();
+            let mut found: Vec<f64> =
+                (0..arguments.runs * 4).map(|_| time(|| drop(black_box(read()))) * 1e3).collect();
+            rows.push(row(
+                &format!("normalise a trace of 1,000 model calls of {name}{what}"),
+                format!("{:.1} ms", median(&mut found)),
+                goal,
+            ));
+        }
+    }
+}
+
+/// Returns the seconds on the processor of the fastest of three calls.
 fn time(mut work: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..3 {
-        let begin = Instant::now();
+        let begin = thread_cpu_seconds();
         work();
-        best = best.min(begin.elapsed().as_secs_f64());
+        best = best.min(thread_cpu_seconds() - begin);
     }
     best
 }

@@ -32,11 +32,6 @@ pub(crate) fn push_compact(out: &mut Vec<u8>, text: &str) -> Option<Spacing> {
     if !matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))) {
         return None;
     }
-    // Neither between tokens nor inside strings: control characters are nowhere acceptable here. The smallest byte
-    // of all is found faster than the first that is too small.
-    if bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
-        return None;
-    }
     let start = out.len();
     let blocks = Blocks::new(bytes);
     let spacing = Compactor { text: bytes, blocks, at: 0, out, copied: 0, spacing: None }.document();
@@ -158,7 +153,8 @@ impl Compactor<'_> {
     }
 
     fn finish(self) -> Option<Spacing> {
-        if self.at != self.text.len() {
+        // Between tokens control characters are no JSON that is taken here; inside strings the blocks have met them.
+        if self.at != self.text.len() || self.blocks.met_control() {
             return None;
         }
         self.out.extend_from_slice(self.text.get(self.copied..)?);

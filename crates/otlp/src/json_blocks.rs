@@ -1,12 +1,15 @@
-//! Where strings end in JSON text, found 64 bytes at a time.
+//! Where strings end in JSON text, and whether control characters stand in it, found 64 bytes at a time.
 //!
 //! Messages and arguments are mostly string, with a quote or a backslash every few dozen bytes. Looking for each of
 //! them alone costs more than looking at all bytes at once: one bit for each byte says whether a quote stands there
 //! that ends or begins a string. How backslashes are told apart from escaped ones is in Langdale and Lemire,
 //! "Parsing gigabytes of JSON per second" (2019), section 3.1.1.
 
-/// Bytes that are looked at together.
+/// Bytes that one mark word stands for.
 pub(crate) const BLOCK: usize = 64;
+
+/// Blocks that are looked at in one go, so that asking for the processor's vectors costs little.
+const BATCH: usize = 16;
 
 /// What stands in a block; the lowest bit is the first byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,8 +22,12 @@ struct Marks {
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks<'t> {
     text: &'t [u8],
-    /// Where the block stands that was looked at.
-    start: usize,
+    /// What was looked at ahead.
+    batch: [Marks; BATCH],
+    /// Whether a control character stands in what was looked at.
+    control: bool,
+    /// Where the block ends that is walked over; 0 before the first.
+    end: usize,
     /// Quotes that no backslash takes the meaning from.
     quotes: u64,
     /// Backslashes that take the meaning from the byte behind them.
@@ -32,10 +39,23 @@ pub(crate) struct Blocks<'t> {
 }
 
 impl<'t> Blocks<'t> {
-    pub(crate) fn new(text: &'t [u8]) -> Self {
-        let mut blocks = Self { text, start: 0, quotes: 0, escapes: 0, plain: 0, carry: 0 };
-        blocks.look();
-        blocks
+    pub(crate) const fn new(text: &'t [u8]) -> Self {
+        const NOTHING: Marks = Marks { quotes: 0, backslashes: 0 };
+        Self {
+            text,
+            batch: [NOTHING; BATCH],
+            control: false,
+            end: 0,
+            quotes: 0,
+            escapes: 0,
+            plain: 0,
+            carry: 0,
+        }
+    }
+
+    /// Returns whether a control character stands anywhere in the strings that were passed, or near them.
+    pub(crate) const fn met_control(&self) -> bool {
+        self.control
     }
 
     /// Returns the position of the quote that ends the string whose content begins at `at`, and shows the escapes of
@@ -47,56 +67,54 @@ impl<'t> Blocks<'t> {
         at: usize,
         mut escape: impl FnMut(&'t [u8], usize) -> bool,
     ) -> Option<usize> {
-        while at >= self.start + BLOCK {
+        while at >= self.end {
             self.advance()?;
         }
-        let mut content = u64::MAX << (at - self.start);
+        let mut content = u64::MAX << (at % BLOCK);
         loop {
+            let start = self.end - BLOCK;
             let quotes = self.quotes & content;
             // Everything before the first quote; all bits if there is none.
             let escapes = self.escapes & content & (quotes.wrapping_sub(1) & !quotes);
             // The byte behind the last one of the block is not known here.
             let mut escapes = escapes & !(self.plain >> 1);
             while escapes != 0 {
-                if !escape(self.text, self.start + escapes.trailing_zeros() as usize) {
+                if !escape(self.text, start + escapes.trailing_zeros() as usize) {
                     return None;
                 }
                 escapes &= escapes - 1;
             }
             if quotes != 0 {
-                return Some(self.start + quotes.trailing_zeros() as usize);
+                return Some(start + quotes.trailing_zeros() as usize);
             }
             self.advance()?;
             content = u64::MAX;
         }
     }
 
+    /// Goes to the next block.
+    #[inline]
     fn advance(&mut self) -> Option<()> {
-        self.start += BLOCK;
-        if self.start >= self.text.len() {
+        if self.end >= self.text.len() {
             return None;
         }
-        self.look();
-        Some(())
-    }
-
-    #[inline]
-    fn look(&mut self) {
-        let rest = self.text.get(self.start..).unwrap_or_default();
-        let marks = match rest.first_chunk::<BLOCK>() {
-            Some(block) => marks(block),
-            None => {
-                let mut padded = [b' '; BLOCK];
-                for (into, byte) in padded.iter_mut().zip(rest) {
-                    *into = *byte;
-                }
-                marks(&padded)
-            }
-        };
+        let place = self.end / BLOCK % BATCH;
+        if place == 0 {
+            self.look_ahead();
+        }
+        self.end += BLOCK;
+        let marks = self.batch.get(place).copied().unwrap_or_default();
         let (escaped, escapes) = self.escaped(marks.backslashes);
         self.quotes = marks.quotes & !escaped;
         self.escapes = escapes;
         self.plain = marks.quotes | marks.backslashes;
+        Some(())
+    }
+
+    #[inline(never)]
+    fn look_ahead(&mut self) {
+        let rest = self.text.get(self.end..).unwrap_or_default();
+        self.control |= look_at(rest, &mut self.batch);
     }
 
     /// Returns which bytes have lost their meaning, and the backslashes that took it.
@@ -116,53 +134,113 @@ impl<'t> Blocks<'t> {
     }
 }
 
+/// Marks the blocks at the start of the text, and returns whether a control character stands in them.
+fn look_at(text: &[u8], batch: &mut [Marks; BATCH]) -> bool {
+    let (blocks, tail) = text.as_chunks::<BLOCK>();
+    if let Some(blocks) = blocks.first_chunk::<BATCH>() {
+        return mark(blocks, batch);
+    }
+    let mut last = [b' '; BLOCK];
+    for (into, byte) in last.iter_mut().zip(tail) {
+        *into = *byte;
+    }
+    let (whole, behind) = batch.split_at_mut_checked(blocks.len()).unwrap_or_default();
+    let control = mark(blocks, whole);
+    control | mark(&[last], behind.get_mut(..1).unwrap_or_default())
+}
+
+/// Marks each block, and returns whether a control character stands in one.
 #[cfg(target_arch = "x86_64")]
-#[inline]
-fn marks(block: &[u8; BLOCK]) -> Marks {
+fn mark(blocks: &[[u8; BLOCK]], into: &mut [Marks]) -> bool {
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has just said that it has these vectors.
+        #[expect(unsafe_code, reason = "the only way to ask for longer vectors than all processors have")]
+        return unsafe { mark_by_avx2(blocks, into) };
+    }
     // SAFETY: sixteen-byte vectors (SSE2) are part of this architecture; every processor of it has them.
     #[expect(unsafe_code, reason = "the only way to ask for vectors")]
     unsafe {
-        marks_by_vectors(block)
+        mark_by_sse2(blocks, into)
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn mark_by_avx2(blocks: &[[u8; BLOCK]], into: &mut [Marks]) -> bool {
+    use std::arch::x86_64::{
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+        _mm256_set1_epi8,
+    };
+    let vector = |bytes: &[u8; 32]| -> __m256i {
+        // SAFETY: the reference is to 32 readable bytes, and this load asks for no alignment.
+        #[expect(unsafe_code, reason = "the plain way to load a vector")]
+        unsafe {
+            _mm256_loadu_si256(bytes.as_ptr().cast())
+        }
+    };
+    let bits = |equal: __m256i| u64::from(_mm256_movemask_epi8(equal) as u32);
+    let both = |low: u64, high: u64| low | high << 32;
+    let (quote, backslash) = (_mm256_set1_epi8(b'"' as i8), _mm256_set1_epi8(b'\\' as i8));
+    let mut least = _mm256_set1_epi8(b' ' as i8);
+    for (block, marks) in blocks.iter().zip(into) {
+        let ([low, high], _) = block.as_chunks::<32>() else { continue };
+        let (low, high) = (vector(low), vector(high));
+        let is =
+            |byte: __m256i| both(bits(_mm256_cmpeq_epi8(low, byte)), bits(_mm256_cmpeq_epi8(high, byte)));
+        *marks = Marks { quotes: is(quote), backslashes: is(backslash) };
+        least = _mm256_min_epu8(least, _mm256_min_epu8(low, high));
+    }
+    // Where nothing was smaller than a space, the spaces are still all there.
+    bits(_mm256_cmpeq_epi8(least, _mm256_set1_epi8(b' ' as i8))) != u64::from(u32::MAX)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
-#[inline]
-fn marks_by_vectors(block: &[u8; BLOCK]) -> Marks {
-    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
-    let word = |bytes: &[u8]| match bytes.first_chunk::<8>() {
-        Some(bytes) => i64::from_le_bytes(*bytes),
-        None => 0,
+fn mark_by_sse2(blocks: &[[u8; BLOCK]], into: &mut [Marks]) -> bool {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8,
+    };
+    let vector = |bytes: &[u8; 16]| -> __m128i {
+        // SAFETY: the reference is to 16 readable bytes, and this load asks for no alignment.
+        #[expect(unsafe_code, reason = "the plain way to load a vector")]
+        unsafe {
+            _mm_loadu_si128(bytes.as_ptr().cast())
+        }
     };
     let bits = |equal: __m128i| u64::from(_mm_movemask_epi8(equal) as u16);
-    let mut marks = Marks::default();
-    let (vectors, _) = block.as_chunks::<16>();
-    for (index, bytes) in vectors.iter().enumerate() {
-        let (low, high) = bytes.split_at(8);
-        let vector = _mm_set_epi64x(word(high), word(low));
-        let is = |byte: u8| bits(_mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8)));
-        marks.quotes |= is(b'"') << (16 * index);
-        marks.backslashes |= is(b'\\') << (16 * index);
+    let (quote, backslash) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'\\' as i8));
+    let mut least = _mm_set1_epi8(b' ' as i8);
+    for (block, marks) in blocks.iter().zip(into) {
+        *marks = Marks::default();
+        let (parts, _) = block.as_chunks::<16>();
+        for (index, part) in parts.iter().enumerate() {
+            let part = vector(part);
+            marks.quotes |= bits(_mm_cmpeq_epi8(part, quote)) << (16 * index);
+            marks.backslashes |= bits(_mm_cmpeq_epi8(part, backslash)) << (16 * index);
+            least = _mm_min_epu8(least, part);
+        }
     }
-    marks
+    bits(_mm_cmpeq_epi8(least, _mm_set1_epi8(b' ' as i8))) != u64::from(u16::MAX)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn marks(block: &[u8; BLOCK]) -> Marks {
-    marks_by_bytes(block)
+fn mark(blocks: &[[u8; BLOCK]], into: &mut [Marks]) -> bool {
+    mark_by_bytes(blocks, into)
 }
 
-/// What [`marks`] must return, in the plainest way.
+/// What [`mark`] must do, in the plainest way.
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn marks_by_bytes(block: &[u8; BLOCK]) -> Marks {
-    let mut marks = Marks::default();
-    for (index, byte) in block.iter().enumerate() {
-        marks.quotes |= u64::from(*byte == b'"') << index;
-        marks.backslashes |= u64::from(*byte == b'\\') << index;
+fn mark_by_bytes(blocks: &[[u8; BLOCK]], into: &mut [Marks]) -> bool {
+    let mut least = b' ';
+    for (block, marks) in blocks.iter().zip(into) {
+        *marks = Marks::default();
+        for (index, byte) in block.iter().enumerate() {
+            marks.quotes |= u64::from(*byte == b'"') << index;
+            marks.backslashes |= u64::from(*byte == b'\\') << index;
+        }
+        least = block.iter().fold(least, |least, byte| least.min(*byte));
     }
-    marks
+    least < b' '
 }
 
 #[cfg(test)]
@@ -189,14 +267,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_are_those_of_single_bytes(block in prop::collection::vec(any::<u8>(), BLOCK)) {
-            let block: [u8; BLOCK] = block.try_into().unwrap();
-            prop_assert_eq!(marks(&block), marks_by_bytes(&block));
+        fn marks_are_those_of_single_bytes(
+            bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), b' '..], 2 * BLOCK),
+        ) {
+            let (blocks, _) = bytes.as_chunks::<BLOCK>();
+            let (mut found, mut expected) = ([Marks::default(); 2], [Marks::default(); 2]);
+            let control = mark(blocks, &mut found);
+            prop_assert_eq!(control, mark_by_bytes(blocks, &mut expected));
+            prop_assert_eq!(control, bytes.iter().any(|byte| *byte < b' '));
+            prop_assert_eq!(found, expected);
+            #[cfg(target_arch = "x86_64")]
+            {
+                let mut found = [Marks::default(); 2];
+                // SAFETY: every processor of this architecture has these vectors.
+                #[expect(unsafe_code, reason = "the only way to ask for vectors")]
+                let control_too = unsafe { mark_by_sse2(blocks, &mut found) };
+                prop_assert_eq!((control_too, found), (control, expected));
+            }
         }
 
         #[test]
         fn strings_end_where_they_end(
-            text in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), Just(b'n'), Just(b'a')], 0..300),
+            text in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), Just(b'n'), Just(b'a')], 0..2_500),
         ) {
             let mut blocks = Blocks::new(&text);
             let mut at = 0;

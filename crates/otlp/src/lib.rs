@@ -37,7 +37,7 @@ use std::borrow::Cow;
 
 /// Returns bytes as text; what is not UTF-8 becomes U+FFFD and is noted.
 fn text<'a>(bytes: &'a [u8], repaired: &mut bool) -> Cow<'a, str> {
-    match std::str::from_utf8(bytes) {
+    match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => {
             *repaired = true;

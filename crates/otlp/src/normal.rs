@@ -10,9 +10,10 @@ mod flat;
 mod json;
 mod message;
 mod messages;
+mod parts;
+mod reader;
 mod usage;
-
-use collect::Key;
+mod words;
 
 use endspan_model::Span;
 use serde::Serialize;

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
+
+use super::reader;
 
 /// A JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,7 +29,7 @@ pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 impl<'a> Json<'a> {
     /// Reads JSON text; text that is none reads as null.
     pub(super) fn read(text: &'a str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+        reader::read(text).unwrap_or_default()
     }
 
     /// Reads the array or object that a text is.
@@ -37,7 +38,7 @@ impl<'a> Json<'a> {
         if !trimmed.starts_with(['{', '[']) {
             return None;
         }
-        serde_json::from_str(trimmed).ok()
+        reader::read(trimmed)
     }
 
     /// Returns this value, or the array or object that its text is.
@@ -77,9 +78,15 @@ impl<'a> Json<'a> {
             Self::Number(number) => Value::Number(number.clone()),
             Self::String(text) => Value::String(text.as_ref().to_owned()),
             Self::Array(list) => Value::Array(list.iter().map(Json::to_value).collect()),
-            Self::Object(object) => Value::Object(
-                object.0.iter().map(|(key, value)| (key.as_ref().to_owned(), value.to_value())).collect(),
-            ),
+            Self::Object(object) => object.to_value(),
+        }
+    }
+
+    /// Takes a text out, leaving an empty one.
+    pub(super) fn take_text(&mut self) -> Option<String> {
+        match self {
+            Self::String(text) => Some(std::mem::take(text).into_owned()),
+            _ => None,
         }
     }
 
@@ -131,6 +138,22 @@ impl<'a> Object<'a> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// Returns a member to take apart; of a repeated key the last one.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Json<'a>> {
+        self.0.iter_mut().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Takes the first text that stands under one of the keys.
+    pub(super) fn take_text(&mut self, keys: &[&str]) -> Option<String> {
+        keys.iter().find_map(|key| self.get_mut(key)?.take_text())
+    }
+
+    /// Returns the same object in the form that others take.
+    pub(super) fn to_value(&self) -> Value {
+        let own = |(key, value): &(Cow<'a, str>, Json<'a>)| (key.as_ref().to_owned(), value.to_value());
+        Value::Object(self.0.iter().map(own).collect())
+    }
+
     pub(super) fn contains_key(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -158,6 +181,12 @@ impl<'a> Object<'a> {
     }
 }
 
+impl<'a> From<Vec<(Cow<'a, str>, Json<'a>)>> for Object<'a> {
+    fn from(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Self {
+        Self(members)
+    }
+}
+
 impl<'a> FromIterator<(Cow<'a, str>, Json<'a>)> for Object<'a> {
     fn from_iter<I: IntoIterator<Item = (Cow<'a, str>, Json<'a>)>>(members: I) -> Self {
         Self(members.into_iter().collect())
@@ -170,98 +199,9 @@ impl fmt::Display for Json<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        struct Read;
-
-        impl<'de> Visitor<'de> for Read {
-            type Value = Json<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Json::Null)
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-                Ok(Json::Bool(value))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-                Ok(Json::Number(value.into()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-                Ok(Json::Number(value.into()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-                Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Json::String(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Json::String(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut elements = Vec::new();
-                while let Some(element) = list.next_element()? {
-                    elements.push(element);
-                }
-                Ok(Json::Array(elements))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(key) = map.next_key::<super::Key<'de>>()? {
-                    members.push((key.0, map.next_value()?));
-                }
-                Ok(Json::Object(Object(members)))
-            }
-        }
-
-        reader.deserialize_any(Read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn any_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            ".{0,12}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(4, 40, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::hash_map(".{0,6}", inner, 0..6).prop_map(|map| map.into_iter().collect()),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn reads_what_others_read(value in any_value()) {
-            let text = value.to_string();
-            let read = Json::read(&text);
-            prop_assert_eq!(read.to_value(), serde_json::from_str::<Value>(&text).unwrap());
-            prop_assert_eq!(read.clone().into_owned(), read);
-        }
-    }
 
     #[test]
     fn the_last_of_a_repeated_key_counts() {
