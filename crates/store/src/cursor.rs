@@ -3,8 +3,7 @@
 //! Form: `<microseconds>.<nanoseconds>.<trace id in hex>.<account in hex>`. It names a place in the order, not
 //! a row: it stays good when the trace that it came from is gone, and it means the same to every engine.
 
-use std::fmt::Write as _;
-
+use data_encoding::HEXLOWER;
 use endspan_model::{AccountId, Timestamp, TraceId};
 
 use crate::{StoreError, TraceSummary};
@@ -34,9 +33,9 @@ impl TraceCursor {
     pub fn encode(&self) -> String {
         let mut text =
             format!("{}.{}.", self.start_time.unix_micros(), self.start_time.subsec_nanos_below_micro());
-        push_hex(&mut text, self.trace_id.as_str());
+        HEXLOWER.encode_append(self.trace_id.as_str().as_bytes(), &mut text);
         text.push('.');
-        push_hex(&mut text, self.account.as_str());
+        HEXLOWER.encode_append(self.account.as_str().as_bytes(), &mut text);
         text
     }
 
@@ -57,29 +56,15 @@ impl TraceCursor {
         let nanos = parts.next()?.parse().ok()?;
         let cursor = Self {
             start_time: Timestamp::from_parts(micros, nanos)?,
-            trace_id: TraceId::from(parse_hex(parts.next()?)?),
-            account: AccountId::new(parse_hex(parts.next()?)?),
+            trace_id: TraceId::from(text_of(parts.next()?)?),
+            account: AccountId::new(text_of(parts.next()?)?),
         };
         parts.next().is_none().then_some(cursor)
     }
 }
 
-fn push_hex(text: &mut String, value: &str) {
-    for byte in value.bytes() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-}
-
-fn parse_hex(text: &str) -> Option<String> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let bytes =
-        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
-    String::from_utf8(bytes).ok()
+fn text_of(hex: &str) -> Option<String> {
+    String::from_utf8(HEXLOWER.decode(hex.as_bytes()).ok()?).ok()
 }
 
 #[cfg(test)]

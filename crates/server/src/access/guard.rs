@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD};
 use endspan_model::{AccountId, Timestamp};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
@@ -158,25 +159,8 @@ fn secrets(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
 
 /// Returns the password of basic credentials: some OTLP exporters can send a key in no other way.
 fn password(encoded: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(encoded.len());
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in encoded.trim_end_matches('=').bytes() {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
+    let encoded = encoded.trim_end_matches('=').as_bytes();
+    let bytes = BASE64_NOPAD.decode(encoded).or_else(|_| BASE64URL_NOPAD.decode(encoded)).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     text.split_once(':').map(|(_, password)| password.to_owned())
 }

@@ -3,8 +3,7 @@
 //! Form: `~1.<sort><direction>.<key>.<nanoseconds>.<trace id in hex>.<span id in hex>`, for example `~1.sd.…`. It names a place in
 //! the order, not a row, and holds no account: it means a place among the spans of whoever uses it.
 
-use std::fmt::Write as _;
-
+use data_encoding::HEXLOWER;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::search::{SpanPosition, SpanSort};
 use endspan_store::{SortDirection, SpanQuery};
@@ -17,9 +16,9 @@ pub(super) struct OtherOrder;
 
 pub(super) fn encode(position: &SpanPosition, query: &SpanQuery) -> String {
     let mut text = format!("{PREFIX}{}.{}.{}.", order(query), position.key.0, position.key.1);
-    push_hex(&mut text, position.trace_id.as_str());
+    HEXLOWER.encode_append(position.trace_id.as_str().as_bytes(), &mut text);
     text.push('.');
-    push_hex(&mut text, position.id.as_str());
+    HEXLOWER.encode_append(position.id.as_str().as_bytes(), &mut text);
     text
 }
 
@@ -32,8 +31,8 @@ pub(super) fn decode(
     let mut parts = text.strip_prefix(PREFIX)?.split('.');
     let found = parts.next()?;
     let key = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let trace_id = TraceId::from(parse_hex(parts.next()?)?);
-    let id = SpanId::from(parse_hex(parts.next()?)?);
+    let trace_id = TraceId::from(text_of(parts.next()?)?);
+    let id = SpanId::from(text_of(parts.next()?)?);
     if parts.next().is_some() {
         return None;
     }
@@ -56,22 +55,8 @@ fn order(query: &SpanQuery) -> &'static str {
     }
 }
 
-fn push_hex(text: &mut String, value: &str) {
-    for byte in value.bytes() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-}
-
-fn parse_hex(text: &str) -> Option<String> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-    let bytes =
-        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
-    String::from_utf8(bytes).ok()
+fn text_of(hex: &str) -> Option<String> {
+    String::from_utf8(HEXLOWER.decode(hex.as_bytes()).ok()?).ok()
 }
 
 #[cfg(test)]
