@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -42,6 +43,29 @@ pub(crate) async fn encrypt(
             Err(_) => None,
         },
         _ = stopped => None,
+    }
+}
+
+/// Serves a connection until it or the server ends; what was asked before the server began to stop is answered.
+pub(crate) async fn drive(connection: impl GracefulConnection<Error = hyper::Error>, app: &App) {
+    let mut phase = app.phase.clone();
+    let mut connection = pin!(connection);
+    if *phase.borrow() != Phase::Running {
+        connection.as_mut().graceful_shutdown();
+    }
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                break;
+            }
+            changed = phase.changed() => match *phase.borrow_and_update() {
+                Phase::Draining if changed.is_ok() => connection.as_mut().graceful_shutdown(),
+                _ => break,
+            },
+        }
     }
 }
 

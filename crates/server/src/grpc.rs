@@ -6,7 +6,6 @@
 //! before it is in memory, like every other body.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::guard;
 use crate::account::selected_account;
-use crate::app::{App, Phase};
+use crate::app::App;
 use crate::body::{self, Encoding, ReadBody};
 use crate::connection::{self, Either, TimedStream};
 use crate::problem::Problem;
@@ -64,13 +63,15 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, permit: OwnedSemapho
     drop(permit);
 }
 
-async fn serve_calls(stream: impl AsyncRead + AsyncWrite + Unpin, app: Arc<App>) {
-    let mut phase = app.phase.clone();
+async fn serve_calls(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, app: Arc<App>) {
     let io = TokioIo::new(stream);
-    let service = service_fn(move |request| {
+    let service = {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(call(&app, request).await) }
-    });
+        service_fn(move |request| {
+            let app = Arc::clone(&app);
+            async move { Ok::<_, Infallible>(call(&app, request).await) }
+        })
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -78,24 +79,7 @@ async fn serve_calls(stream: impl AsyncRead + AsyncWrite + Unpin, app: Arc<App>)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(KEEP_ALIVE)
         .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    if *phase.borrow() != Phase::Running {
-        connection.as_mut().graceful_shutdown();
-    }
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "gRPC connection ended");
-                }
-                break;
-            }
-            changed = phase.changed() => match *phase.borrow_and_update() {
-                Phase::Draining if changed.is_ok() => connection.as_mut().graceful_shutdown(),
-                _ => break,
-            },
-        }
-    }
+    connection::drive(connection, &app).await;
 }
 
 async fn call(app: &App, request: Request<Incoming>) -> Response<Body> {

@@ -236,8 +236,7 @@ async fn serve(stream: TcpStream, app: Arc<App>, router: Router, permit: OwnedSe
     drop(permit);
 }
 
-async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin, app: Arc<App>, router: Router) {
-    let mut phase = app.phase.clone();
+async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, app: Arc<App>, router: Router) {
     let io = TokioIo::new(stream);
     let service = {
         let app = Arc::clone(&app);
@@ -248,24 +247,7 @@ async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin, app: Arc<App>, 
         .header_read_timeout(app.config.header_timeout)
         .max_headers(MAX_HEADERS)
         .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    if *phase.borrow() != Phase::Running {
-        connection.as_mut().graceful_shutdown();
-    }
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
-                }
-                break;
-            }
-            changed = phase.changed() => match *phase.borrow_and_update() {
-                Phase::Draining if changed.is_ok() => connection.as_mut().graceful_shutdown(),
-                _ => break,
-            },
-        }
-    }
+    connection::drive(connection, &app).await;
 }
 
 /// Answers a request that the guard lets in; nothing gets past it to a route.
