@@ -35,9 +35,12 @@ const RUN_BLOCKS: i64 = 4096;
 const WORTHWHILE_BYTES: i64 = 4 * FULL_BYTES as i64;
 /// Waiting blocks that make a run worth its while when nothing else happens.
 const WORTHWHILE_BLOCKS: i64 = 16;
-/// While writes come in, making filters pauses this many times as long as it takes: the first number when text was searched
-/// for lately, the second when it was not. What has no filter yet is searched by looking through it.
-const BUSY_FILTER_PAUSES: (u32, u32) = (1, 15);
+/// While writes come in and text was not searched for lately, making filters pauses this many times as long as it takes. What
+/// has no filter yet is searched by looking through it.
+const BUSY_FILTER_PAUSES: u32 = 15;
+/// While writes come in and text was searched for lately, it pauses for this part of the time that it takes: filters must come
+/// as fast as blocks do.
+const SEARCHED_FILTER_PAUSE: u32 = 4;
 /// How long a store that was searched for text makes filters as fast as spans come in.
 const LATELY: Duration = Duration::from_secs(600);
 /// Blocks that must be gone, and time that must have passed, before groups of filters are looked through for those that are of
@@ -135,8 +138,8 @@ pub(crate) fn run(
             let filtered = compactor.filter_some()? || compactor.group_some()?;
             // The time that it took a core, not the time that the writer was busy.
             let took = compactor.filtering;
-            let pauses = if is_searched { BUSY_FILTER_PAUSES.0 } else { BUSY_FILTER_PAUSES.1 };
-            filters_from = Instant::now() + took * pauses;
+            let rest = if is_searched { took / SEARCHED_FILTER_PAUSE } else { took * BUSY_FILTER_PAUSES };
+            filters_from = Instant::now() + rest;
             Ok((did, filtered))
         });
         let gone = shared.gone_blocks.load(Ordering::Relaxed);
@@ -151,7 +154,7 @@ pub(crate) fn run(
             // While writes are waiting, the compactor takes a third of a core at most.
             Ok((true, _)) if queue.has_writes() || !is_quiet => started.elapsed() * 2,
             Ok((false, true)) if is_quiet => Duration::ZERO,
-            Ok((false, true)) if is_searched => compactor.filtering,
+            Ok((false, true)) if is_searched => compactor.filtering / SEARCHED_FILTER_PAUSE,
             Ok((false, false)) if is_searched && !is_quiet => SEARCHED_INTERVAL,
             Ok((true, _)) => Duration::ZERO,
             Ok((false, _)) => INTERVAL,

@@ -11,8 +11,8 @@ use crate::{
     writer::{GroupPiece, Job},
 };
 
-/// Most blocks whose filters are made and stored together.
-const FILTERED_BLOCKS: i64 = 64;
+/// Most blocks whose filters are made and stored together. A search looks through as many that have none yet.
+const FILTERED_BLOCKS: i64 = 24;
 /// Slices that the writer stores in one transaction, about a megabyte.
 const PIECE_SLICES: usize = 256;
 

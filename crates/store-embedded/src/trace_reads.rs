@@ -23,8 +23,9 @@ const SUMMARY_ROW: &str = "t.trace_id, h.name, t.start_micros, t.start_nanos, t.
      t.call_input, t.call_output, t.aggregate_count, t.aggregate_input, t.aggregate_output, t.call_cost_count, \
      t.call_cost, t.aggregate_cost_count, t.aggregate_cost, t.trace_key";
 
-/// Traces that are passed over before the columns are asked which of the others can pass.
-const MANY_TRACES: usize = 64;
+/// Traces that are passed over before the columns are asked which of the others can pass: when rows are looked at, and when
+/// payloads are.
+const MANY_TRACES: (usize, usize) = (64, 4);
 /// Rows of traces that are read together, and candidates that are found at first.
 const BATCH: usize = 256;
 
@@ -47,9 +48,12 @@ pub(crate) fn list_traces(
         passed_over: 0,
         last: after,
     };
-    let has_columns = reading.shared.columns.has_traces();
-    let most =
-        if has_columns { MANY_TRACES.min(reading.shared.options.column_segment_rows) } else { usize::MAX };
+    let many = if query.filter.text.is_empty() { MANY_TRACES.0 } else { MANY_TRACES.1 };
+    let most = if reading.shared.columns.has_traces() {
+        many.min(reading.shared.options.column_segment_rows)
+    } else {
+        usize::MAX
+    };
     if list.take_rows(reading, &bound, most)? {
         return Ok(list.page);
     }

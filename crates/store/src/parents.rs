@@ -13,50 +13,60 @@ use crate::WriteOperation;
 /// that wins by the merge rule counts, and the answer holds for all of them. A span that merely descends from
 /// a cycle is not on it. A span that is its own parent is.
 pub fn on_a_cycle(operations: &[WriteOperation]) -> Vec<bool> {
-    let mut winners: HashMap<(&str, &str), &Span> = HashMap::with_capacity(operations.len());
-    for span in operations.iter().filter_map(WriteOperation::span) {
-        let winner = winners.entry((span.trace_id.as_str(), span.id.as_str())).or_insert(span);
-        if merge::decide(winner.is_completed(), span.is_completed()) == merge::Winner::Incoming {
-            *winner = span;
-        }
+    // Identities get numbers, so that each is hashed once as a span and once as a parent.
+    let mut numbers: HashMap<(&str, &str), usize> = HashMap::with_capacity(operations.len());
+    let mut winners: Vec<&Span> = Vec::with_capacity(operations.len());
+    let mut number_of: Vec<Option<usize>> = Vec::with_capacity(operations.len());
+    for operation in operations {
+        number_of.push(operation.span().map(|span| {
+            let number = *numbers.entry((span.trace_id.as_str(), span.id.as_str())).or_insert(winners.len());
+            match winners.get_mut(number) {
+                Some(winner) => {
+                    if merge::decide(winner.is_completed(), span.is_completed()) == merge::Winner::Incoming {
+                        *winner = span;
+                    }
+                }
+                None => winners.push(span),
+            }
+            number
+        }));
     }
-    let parent_of = |key: (&str, &str)| -> Option<(&str, &str)> {
-        let span = winners.get(&key)?;
-        let parent = (span.trace_id.as_str(), span.parent_id.as_ref()?.as_str());
-        winners.get_key_value(&parent).map(|(key, _)| *key)
-    };
+    let parents: Vec<Option<usize>> = winners
+        .iter()
+        .map(|span| {
+            let parent = span.parent_id.as_ref()?;
+            numbers.get(&(span.trace_id.as_str(), parent.as_str())).copied()
+        })
+        .collect();
+    let parent_of = |node: usize| parents.get(node).copied().flatten();
 
     // Every node has at most one edge, so that one walk colours a whole path: nodes seen in this walk have its
     // number, and meeting that number again closes a cycle.
-    let mut walks: HashMap<(&str, &str), usize> = HashMap::with_capacity(winners.len());
-    let mut cyclic: HashMap<(&str, &str), bool> = HashMap::new();
-    for (walk, start) in winners.keys().enumerate() {
-        let mut node = Some(*start);
-        while let Some(key) = node {
-            match walks.get(&key) {
-                Some(seen) if *seen == walk => {
-                    let mut member = Some(key);
-                    while let Some(key) = member.filter(|key| cyclic.insert(*key, true).is_none()) {
-                        member = parent_of(key);
+    let mut walks: Vec<Option<usize>> = vec![None; parents.len()];
+    let mut cyclic = vec![false; parents.len()];
+    for start in 0..parents.len() {
+        let mut next = Some(start);
+        while let Some(node) = next {
+            match walks.get_mut(node) {
+                Some(walk @ None) => {
+                    *walk = Some(start);
+                    next = parent_of(node);
+                }
+                Some(Some(seen)) if *seen == start => {
+                    let mut member = Some(node);
+                    while let Some(node) = member
+                        && let Some(is_cyclic @ false) = cyclic.get_mut(node)
+                    {
+                        *is_cyclic = true;
+                        member = parent_of(node);
                     }
                     break;
                 }
-                Some(_) => break,
-                None => {
-                    walks.insert(key, walk);
-                    node = parent_of(key);
-                }
+                _ => break,
             }
         }
     }
-    operations
-        .iter()
-        .map(|operation| {
-            operation
-                .span()
-                .is_some_and(|span| cyclic.contains_key(&(span.trace_id.as_str(), span.id.as_str())))
-        })
-        .collect()
+    number_of.iter().map(|number| number.is_some_and(|number| cyclic.get(number) == Some(&true))).collect()
 }
 
 #[cfg(test)]
