@@ -64,7 +64,7 @@ pub(crate) struct Swap {
 #[derive(Debug)]
 pub(crate) struct NewBlock {
     pub(crate) frame: Vec<u8>,
-    /// See [`block_filter`]; only of a settled block, and not while writes wait.
+    /// See [`block_filter`]; only of a settled block, and while there is time for it or text is searched for.
     pub(crate) filter: Option<Vec<u8>>,
     pub(crate) content_bytes: i64,
     pub(crate) settled: bool,
@@ -130,6 +130,7 @@ pub(crate) fn run(
         }
         let is_quiet = started.duration_since(changed) >= INTERVAL;
         let is_searched = shared.searched_text_within(LATELY);
+        compactor.makes_filters = is_quiet || is_searched;
         let worked = compactor.step(is_quiet).and_then(|did| {
             let began = Instant::now();
             if !is_quiet && began < filters_from {
@@ -185,6 +186,8 @@ pub(crate) struct Compactor<'a> {
     compressor: Compressor,
     pub(crate) decompressor: Decompressor,
     is_eager: bool,
+    /// Whether new blocks get their filters at once.
+    makes_filters: bool,
     made_progress: bool,
     /// How long the latest filters took to make.
     pub(crate) filtering: Duration,
@@ -208,6 +211,7 @@ impl<'a> Compactor<'a> {
             compressor: Compressor::new(1)?,
             decompressor: Decompressor::new()?,
             is_eager: false,
+            makes_filters: true,
             made_progress: false,
             filtering: Duration::ZERO,
         })
@@ -256,7 +260,7 @@ impl<'a> Compactor<'a> {
             let settled = builder.content_bytes() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2;
             swap.block = Some(NewBlock {
                 frame: self.compressor.compress(builder)?,
-                filter: (settled && !self.queue.has_writes())
+                filter: (settled && self.makes_filters)
                     .then(|| block_filter::build(0, builder.content()))
                     .transpose()?,
                 content_bytes: builder.content_bytes() as i64,

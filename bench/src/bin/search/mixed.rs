@@ -1,4 +1,5 @@
-//! Searching while spans come in: two writers flat out, and one reader who asks ten times a second.
+//! Searching while spans come in: two writers flat out, and one reader who asks ten times a second; and the same reader beside
+//! threads that do nothing but take as much of the processor as the writers do, which is the least that sharing it costs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,46 +29,92 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let next = Arc::new(AtomicUsize::new(traces as usize));
     let seconds = Duration::from_secs(arguments.seconds);
 
-    let (_, search_alone) = part(&store, &generator, &next, seconds, false, true).await?;
-    let (ingest_alone, _) = part(&store, &generator, &next, seconds, true, false).await?;
-    let (ingest, search) = part(&store, &generator, &next, seconds, true, true).await?;
+    let (_, search_alone, _) = part(&store, &generator, &next, seconds, Beside::Nothing, true).await?;
+    let (ingest_alone, _, cores) = part(&store, &generator, &next, seconds, Beside::Writers, false).await?;
+    let (_, search_shared, _) =
+        part(&store, &generator, &next, seconds, Beside::Spinning(cores), true).await?;
+    let (ingest, search, _) = part(&store, &generator, &next, seconds, Beside::Writers, true).await?;
     let mut rows = vec![vec![
         "spans/s".to_owned(),
         format!("{ingest_alone:.0}"),
+        String::new(),
         format!("{ingest:.0}"),
         format!("{:.2}", ingest / ingest_alone),
+        String::new(),
     ]];
     for (index, name) in NAMES.iter().enumerate() {
         let times = |all: &[f64]| all.iter().copied().skip(index).step_by(NAMES.len()).collect::<Vec<f64>>();
-        let (mut alone, mut both) = (times(&search_alone), times(&search));
+        let all = [&search_alone, &search_shared, &search].map(|all| times(all));
         for (share, label) in [(0.5, "p50"), (0.99, "p99")] {
-            let (alone, both) = (percentile(&mut alone, share), percentile(&mut both, share));
+            let [alone, shared, both] = all.clone().map(|mut times| percentile(&mut times, share));
             rows.push(vec![
                 format!("{name}, {label} ms"),
                 format!("{alone:.1}"),
+                format!("{shared:.1}"),
                 format!("{both:.1}"),
                 format!("{:.2}", both / alone),
+                format!("{:.2}", both / shared),
             ]);
         }
     }
-    print_table(&["", "alone", "together", "ratio"], &rows);
+    println!("The writers alone take {cores:.2} cores; so do the spinning threads.\n");
+    print_table(&["", "alone", "beside spinning", "beside writers", "to alone", "to beside spinning"], &rows);
     store.close().await?;
     Ok(())
 }
 
-/// Runs writers, a reader, or both for a while; returns spans a second and milliseconds of each search.
+/// What runs beside the reader.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    Nothing,
+    Writers,
+    /// Two threads that take so many cores together.
+    Spinning(f64),
+}
+
+/// Returns the processor time that this process has had.
+fn cpu_seconds() -> Result<f64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that lives as long as the call.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    ensure!(answer == 0, "clock_gettime answers {answer}");
+    Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}
+
+/// Takes a share of a core until it is told to stop, some milliseconds at a time.
+fn spin(share: f64, stop: &AtomicBool) {
+    const TURN: Duration = Duration::from_millis(4);
+    while !stop.load(Ordering::Relaxed) {
+        let begin = Instant::now();
+        while begin.elapsed() < TURN.mul_f64(share.clamp(0.0, 1.0)) {
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(TURN.saturating_sub(begin.elapsed()));
+    }
+}
+
+/// Runs a reader, something beside it, or both for a while; returns spans a second, milliseconds of each search, and the cores that it
+/// all took.
 async fn part(
     store: &Arc<EmbeddedStore>,
     generator: &Arc<Gen>,
     next: &Arc<AtomicUsize>,
     time: Duration,
-    writes: bool,
+    beside: Beside,
     reads: bool,
-) -> Result<(f64, Vec<f64>)> {
+) -> Result<(f64, Vec<f64>, f64)> {
     let stop = Arc::new(AtomicBool::new(false));
+    let writes = beside == Beside::Writers;
+    let mut spinning = Vec::new();
+    if let Beside::Spinning(cores) = beside {
+        for _ in 0..2 {
+            let stop = stop.clone();
+            spinning.push(std::thread::spawn(move || spin(cores / 2.0, &stop)));
+        }
+    }
     // Made before, so that making spans costs nothing while it is measured.
     let mut batches: Vec<Vec<Span>> = Vec::new();
-    for _ in 0..if writes { 60 * time.as_secs() } else { 0 } {
+    for _ in 0..if writes { 100 * time.as_secs() } else { 0 } {
         let made: Result<Vec<Span>> = (0..50)
             .flat_map(|_| generator.trace(next.fetch_add(1, Ordering::Relaxed) as u64))
             .map(|span| to_span(&span))
@@ -75,7 +122,7 @@ async fn part(
         batches.push(made?);
     }
     let batches = Arc::new(std::sync::Mutex::new(batches.into_iter()));
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu_seconds()?);
     let writers: Vec<_> = (0..2)
         .map(|_| {
             let (store, stop, batches) = (store.clone(), stop.clone(), batches.clone());
@@ -112,13 +159,19 @@ async fn part(
         tokio::time::sleep(time).await;
     }
     stop.store(true, Ordering::Relaxed);
+    for thread in spinning {
+        ensure!(thread.join().is_ok(), "a spinning thread panicked");
+    }
     let (mut spans, mut end) = (0, begin);
     for writer in writers {
         let (written, ended) = writer.await??;
         spans += written;
         end = end.max(ended);
     }
-    Ok((spans as f64 / (end - begin).as_secs_f64().max(1e-9), times))
+    // The writers may have run out of spans before the time was over.
+    let busy = if writes { end - begin } else { begin.elapsed() };
+    let seconds = busy.as_secs_f64().max(1e-9);
+    Ok((spans as f64 / seconds, times, (cpu_seconds()? - cpu) / seconds))
 }
 
 const NAMES: [&str; 6] =
