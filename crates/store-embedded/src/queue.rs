@@ -1,9 +1,6 @@
 //! The writer's queue: bounded in operations and bytes, drained in groups.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
 
 use endspan_store::{StoreError, WriteOperation, WriteRequest, WriteResponse};
 use parking_lot::{Condvar, Mutex};
@@ -47,18 +44,7 @@ struct State<J> {
     jobs: VecDeque<J>,
     operations: usize,
     bytes: usize,
-    /// Requests that whoever takes waits for.
-    wanted: usize,
     closed: bool,
-}
-
-/// Who comes back: callers that have their answers write again soon, and together they are one commit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gathering {
-    /// Requests that are worth waiting for.
-    pub(crate) requests: usize,
-    /// How long.
-    pub(crate) patience: Duration,
 }
 
 impl<J> WriteQueue<J> {
@@ -69,7 +55,6 @@ impl<J> WriteQueue<J> {
                 jobs: VecDeque::new(),
                 operations: 0,
                 bytes: 0,
-                wanted: 1,
                 closed: false,
             }),
             arrived: Condvar::new(),
@@ -101,13 +86,8 @@ impl<J> WriteQueue<J> {
         state.operations += operations;
         state.bytes += bytes;
         state.writes.push_back(QueuedWrite { request, reply, operations, bytes });
-        let is_enough = state.writes.len() >= state.wanted
-            || state.operations >= self.max_group_operations
-            || state.bytes >= self.max_group_bytes;
         drop(state);
-        if is_enough {
-            self.arrived.notify_one();
-        }
+        self.arrived.notify_one();
         Ok(answer)
     }
 
@@ -123,9 +103,8 @@ impl<J> WriteQueue<J> {
         Ok(())
     }
 
-    /// Takes the next group and the next job; waits for either, at most for `patience`. If there are writes and no more than
-    /// writes, waits a little for more of them.
-    pub(crate) fn take(&self, patience: Option<Duration>, gathering: Option<Gathering>) -> Work<J> {
+    /// Takes the next group and the next job; waits for either, at most for `patience`.
+    pub(crate) fn take(&self, patience: Option<Duration>) -> Work<J> {
         let mut state = self.state.lock();
         if state.writes.is_empty() && state.jobs.is_empty() && !state.closed {
             match patience {
@@ -134,18 +113,6 @@ impl<J> WriteQueue<J> {
                 }
                 None => self.arrived.wait(&mut state),
             }
-        }
-        if let Some(gathering) = gathering.filter(|_| !state.writes.is_empty()) {
-            let until = Instant::now() + gathering.patience;
-            state.wanted = gathering.requests;
-            while state.writes.len() < gathering.requests
-                && state.operations < self.max_group_operations
-                && state.bytes < self.max_group_bytes
-                && state.jobs.is_empty()
-                && !state.closed
-                && !self.arrived.wait_until(&mut state, until).timed_out()
-            {}
-            state.wanted = 1;
         }
         let mut writes = Vec::new();
         let (mut operations, mut bytes) = (0, 0);
@@ -173,12 +140,7 @@ impl<J> WriteQueue<J> {
     }
 
     pub(crate) fn has_writes(&self) -> bool {
-        self.waiting() > 0
-    }
-
-    /// Returns how many requests wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.state.lock().writes.len()
+        !self.state.lock().writes.is_empty()
     }
 }
 
@@ -216,7 +178,7 @@ mod tests {
         let queue = WriteQueue::<()>::new(&options);
         let _first = queue.push(request(50)).unwrap();
         assert!(matches!(queue.push(request(1)), Err(StoreError::Overloaded(_))));
-        assert_eq!(queue.take(None, None).writes.len(), 1);
+        assert_eq!(queue.take(None).writes.len(), 1);
         let _second = queue.push(request(1)).unwrap();
     }
 
@@ -229,26 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn a_group_waits_for_who_may_come_back_but_not_for_long() {
-        let queue = std::sync::Arc::new(WriteQueue::<()>::new(&Options::default()));
-        let gathering = |requests, patience| Some(Gathering { requests, patience });
-        let _first = queue.push(request(1)).unwrap();
-        assert_eq!(queue.take(None, gathering(3, Duration::from_millis(1))).writes.len(), 1);
-        let _first = queue.push(request(1)).unwrap();
-        let taking = queue.clone();
-        let taken = std::thread::spawn(move || taking.take(None, gathering(3, Duration::from_secs(600))));
-        let _others = [queue.push(request(1)).unwrap(), queue.push(request(1)).unwrap()];
-        assert_eq!(taken.join().unwrap().writes.len(), 3);
-        // Neither background work nor the end is kept waiting.
-        let _first = queue.push(request(1)).unwrap();
-        queue.push_job(()).unwrap();
-        assert!(queue.take(None, gathering(3, Duration::from_secs(600))).job.is_some());
-        let _first = queue.push(request(1)).unwrap();
-        queue.close();
-        assert!(queue.take(None, gathering(3, Duration::from_secs(600))).closed);
-    }
-
-    #[test]
     fn groups_are_bounded_and_closing_drains() {
         let queue = WriteQueue::<()>::new(&Options { max_group_operations: 5, ..Options::default() });
         let _answers: Vec<_> = (0..4).map(|_| queue.push(request(2)).unwrap()).collect();
@@ -256,9 +198,9 @@ mod tests {
         queue.close();
         assert!(matches!(queue.push(request(1)), Err(StoreError::Unavailable(_))));
         assert!(queue.push_job(()).is_err());
-        let first = queue.take(None, None);
+        let first = queue.take(None);
         assert_eq!((first.writes.len(), first.job, first.closed), (2, Some(()), false));
-        let second = queue.take(None, None);
+        let second = queue.take(None);
         assert_eq!((second.writes.len(), second.closed), (2, true));
     }
 }

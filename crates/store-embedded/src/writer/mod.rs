@@ -12,13 +12,10 @@ mod lookup;
 mod rows;
 mod traces;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use endspan_model::AccountId;
-use endspan_store::{Deleted, Deletion, Outcome, StoreError, WriteResponse};
+use endspan_store::{Deleted, Deletion, StoreError, WriteResponse};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -29,14 +26,12 @@ use crate::{
     compactor::Swap,
     error::Result,
     filter_group,
-    queue::{Gathering, QueuedWrite, WriteQueue},
+    queue::{QueuedWrite, WriteQueue},
     shared::Shared,
 };
 
 /// How long the writer waits for work before it tidies up.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long the writer waits at most for callers that it has just answered to write again.
-const MAX_GATHERING: Duration = Duration::from_millis(2);
 /// Entries of the id buffer that go to disk in one piece when there is nothing else to do.
 const FOLD_SLICE: usize = 4096;
 /// Pages that are given back in one piece.
@@ -92,7 +87,7 @@ impl Drop for CloseOnDrop<'_> {
         self.queue.close();
         self.shared.set_closed();
         // Dropping the requests drops their reply channels, which tells the callers.
-        while !self.queue.take(Some(Duration::ZERO), None).closed {}
+        while !self.queue.take(Some(Duration::ZERO)).closed {}
     }
 }
 
@@ -125,18 +120,11 @@ impl<'c> Writer<'c> {
 
     fn serve(&mut self, queue: &WriteQueue<Job>) {
         let mut is_tidy = false;
-        let mut gathering = None;
         loop {
             let patience = if is_tidy { None } else { Some(PATIENCE) };
-            let work = queue.take(patience, gathering.take());
+            let work = queue.take(patience);
             if !work.writes.is_empty() {
-                let (callers, began) = (work.writes.len(), Instant::now());
-                let answers = self.write(work.writes);
-                // Those who get their answers now and those who wait already can be one group.
-                let requests = callers + queue.waiting();
-                let patience = began.elapsed().min(MAX_GATHERING);
-                gathering = Some(Gathering { requests, patience });
-                answers.send();
+                self.write(work.writes);
                 is_tidy = false;
             } else if work.job.is_none() && !work.closed {
                 is_tidy = !self.tidy_some();
@@ -192,8 +180,7 @@ impl<'c> Writer<'c> {
         }
     }
 
-    /// Brings a group to disk and returns what to answer.
-    fn write(&mut self, writes: Vec<QueuedWrite>) -> Answers {
+    fn write(&mut self, writes: Vec<QueuedWrite>) {
         let mut group = Group::new(&mut self.lookup, &mut self.traces, self.shared, self.version);
         let mut answers = Vec::with_capacity(writes.len());
         for QueuedWrite { request, reply, .. } in writes {
@@ -206,7 +193,15 @@ impl<'c> Writer<'c> {
         self.version = group.version;
         let committed = self.committer.commit(group, self.shared);
         self.note(&committed);
-        Answers { answers, failure: committed.err().map(StoreError::from) }
+        let failure = committed.err().map(StoreError::from);
+        for (reply, outcomes) in answers {
+            let answer = match (&failure, outcomes) {
+                (Some(failure), Ok(_)) => Err(copy(failure)),
+                (_, outcomes) => outcomes.map(|outcomes| WriteResponse { outcomes }),
+            };
+            // A caller that went away does not want its answer.
+            let _ = reply.send(answer);
+        }
     }
 
     fn write_filters<T>(&mut self, write: impl FnOnce(&mut FilterWriter<'c>) -> Result<T>) -> Option<T> {
@@ -254,28 +249,6 @@ impl<'c> Writer<'c> {
             tracing::warn!(%error, "tidying failed");
             false
         })
-    }
-}
-
-/// What the callers of a group are told.
-struct Answers {
-    answers: Vec<(Reply, std::result::Result<Vec<Outcome>, StoreError>)>,
-    /// Why the commit failed.
-    failure: Option<StoreError>,
-}
-
-type Reply = oneshot::Sender<std::result::Result<WriteResponse, StoreError>>;
-
-impl Answers {
-    fn send(self) {
-        for (reply, outcomes) in self.answers {
-            let answer = match (&self.failure, outcomes) {
-                (Some(failure), Ok(_)) => Err(copy(failure)),
-                (_, outcomes) => outcomes.map(|outcomes| WriteResponse { outcomes }),
-            };
-            // A caller that went away does not want its answer.
-            let _ = reply.send(answer);
-        }
     }
 }
 
