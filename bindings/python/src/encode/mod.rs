@@ -222,6 +222,7 @@ impl<'py> Encoder<'py> {
 
     /// # Safety
     /// `object` is a live `str` or instance of a subclass.
+    #[inline]
     unsafe fn write_str(&mut self, object: *mut ffi::PyObject) -> Written {
         let mut len: ffi::Py_ssize_t = 0;
         // SAFETY: the text stays valid as long as the object lives, and no Python code runs before it is copied.
@@ -270,6 +271,7 @@ impl<'py> Encoder<'py> {
 
     /// # Safety
     /// `object` is a live `int` or instance of a subclass.
+    #[inline]
     unsafe fn write_int(&mut self, object: *mut ffi::PyObject) -> Written {
         let mut overflow: c_int = 0;
         // SAFETY: as the caller says; an integer's value is read without running code.
@@ -308,6 +310,7 @@ impl<'py> Encoder<'py> {
         }
     }
 
+    #[inline]
     fn push_float(&mut self, value: f64) {
         if value.is_finite() {
             text::push_few(&mut self.out, zmij::Buffer::new().format_finite(value).as_bytes());
@@ -378,6 +381,7 @@ impl<'py> Encoder<'py> {
     ///
     /// # Safety
     /// `value` is live now.
+    #[inline(always)]
     unsafe fn write_held(&mut self, value: *mut ffi::PyObject) -> Written {
         // SAFETY: as the caller says. Texts and numbers run no code; everything else is held while it is written.
         unsafe {
@@ -462,6 +466,7 @@ impl<'py> Encoder<'py> {
         Ok(())
     }
 
+    #[inline]
     fn bounded(&self) -> Written {
         if self.out.len() > self.max_bytes { Err(Stop::TooLarge) } else { Ok(()) }
     }
