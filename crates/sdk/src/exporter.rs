@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use endspan_model::Span;
+pub use endspan_wire::DropReport;
 
 use crate::lane::{LaneConfig, Outcome, Phase, StartMode};
 
@@ -28,6 +29,9 @@ pub struct Batch {
     pub spans: Vec<BatchSpan>,
     /// How often these spans were sent before.
     pub attempt: u32,
+    /// What was given up on the way to this destination since the process started; `None` if nothing was. Exporters
+    /// over HTTP pass it on in a header, so that whoever looks at the server sees it.
+    pub dropped: Option<DropReport>,
 }
 
 /// A span of a batch.
@@ -44,12 +48,17 @@ impl Batch {
     /// Makes a batch, for tests of exporters.
     pub fn new(phase: Phase, spans: Vec<Span>) -> Self {
         let spans = spans.into_iter().map(|span| BatchSpan { span, maybe_stored: false }).collect();
-        Self { phase, spans, attempt: 0 }
+        Self { phase, spans, attempt: 0, dropped: None }
     }
 
-    pub(crate) fn from_parts(phase: Phase, spans: Vec<(Span, bool)>, attempt: u32) -> Self {
+    pub(crate) fn from_parts(
+        phase: Phase,
+        spans: Vec<(Span, bool)>,
+        attempt: u32,
+        dropped: Option<DropReport>,
+    ) -> Self {
         let spans = spans.into_iter().map(|(span, maybe_stored)| BatchSpan { span, maybe_stored }).collect();
-        Self { phase, spans, attempt }
+        Self { phase, spans, attempt, dropped }
     }
 }
 

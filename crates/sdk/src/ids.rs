@@ -58,6 +58,12 @@ pub(crate) fn new_id(now: Timestamp) -> IdText {
     IdText::Uuid(format_v7(now.unix_micros() / 1000, random))
 }
 
+/// Returns a number that no other process draws.
+pub(crate) fn random_number() -> u64 {
+    let mut generator = Generator::UNSEEDED;
+    generator.next_pair().0
+}
+
 /// xoshiro256++ by Blackman and Vigna, public domain.
 struct Generator {
     state: [u64; 4],

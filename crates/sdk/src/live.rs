@@ -6,12 +6,14 @@ use std::thread::JoinHandle;
 
 use endspan_model::DropReason;
 use endspan_spool::{Log, Opened, Options};
+use endspan_wire::DropReport;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::account::{Account, DestinationStats, Report, Stats};
 use crate::activity::Watched;
 use crate::diagnostics::aloud;
 use crate::exporter::Exporter;
+use crate::ids;
 use crate::lane::{Lane, LaneConfig, Phase};
 use crate::metrics::Metrics;
 use crate::worker::{Control, Worker};
@@ -112,6 +114,8 @@ pub(crate) struct Counters {
     recovered_open: AtomicU64,
     snapshot: Mutex<Snapshot>,
     closed: Mutex<Option<Closing>>,
+    /// Names this process in its drop reports.
+    instance: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -132,6 +136,7 @@ impl Counters {
             recovered_open: AtomicU64::new(0),
             snapshot: Mutex::default(),
             closed: Mutex::default(),
+            instance: ids::random_number(),
         }
     }
 
@@ -167,6 +172,23 @@ impl Counters {
 
     fn snapshot(&self) -> Snapshot {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns what was given up on the way to a lane's destination since the process started: by the lane, and before
+    /// it. `None` if nothing was.
+    pub(crate) fn drop_report(
+        &self,
+        lane: usize,
+        dropped: &[u64; DropReason::ALL.len()],
+    ) -> Option<DropReport> {
+        let wants_starts = self.starts.get(lane).copied().unwrap_or(false);
+        let refused = [(true, &self.refused_ends), (wants_starts, &self.refused_starts)];
+        let refused = refused.into_iter().filter(|(counts, _)| *counts).flat_map(|(_, counts)| {
+            DropReason::ALL.iter().zip(counts).map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
+        });
+        let by_lane = DropReason::ALL.iter().copied().zip(dropped.iter().copied());
+        // Each destination has an account of its own, and so each is someone else to the server.
+        DropReport::new(self.instance.wrapping_add(lane as u64), by_lane.chain(refused))
     }
 
     /// Completes a lane's account by what never reached the lane, and by how the log was closed.

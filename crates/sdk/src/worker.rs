@@ -243,7 +243,9 @@ impl Worker {
     fn start(&mut self, lane: usize, dispatch: Dispatch) {
         let Some(exporter) = self.exporters.get(lane) else { return };
         let (request, phase, spans) = (dispatch.request, dispatch.phase, dispatch.items.len() as u64);
-        let prepared = request::prepare(&self.engine, &self.counters, dispatch);
+        let counts = self.engine.lanes().get(lane).map(Lane::counts);
+        let dropped = counts.and_then(|counts| self.counters.drop_report(lane, &counts.dropped));
+        let prepared = request::prepare(&self.engine, &self.counters, dispatch, dropped);
         let export = std::panic::catch_unwind(AssertUnwindSafe(|| prepared.send(exporter.as_ref())));
         let export =
             export.unwrap_or_else(|_| Box::pin(std::future::ready(Outcome::Rejected(Failure::OTHER))));

@@ -1,11 +1,16 @@
-//! Who sends spans: clients by the user agents that they name.
+//! Who sends spans: clients by the user agents that they name, and what they say that they gave up.
+
+mod drops;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use endspan_model::Timestamp;
+use endspan_wire::DropReport;
 use http::{HeaderMap, header};
+
+pub(crate) use drops::{DropCounts, Drops};
 
 /// Clients that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_CLIENTS: usize = 100;
@@ -19,9 +24,22 @@ pub(crate) struct Client {
     pub(crate) spans: AtomicU64,
     pub(crate) rejected: AtomicU64,
     last_seen_micros: AtomicI64,
+    drops: Mutex<Drops>,
 }
 
 impl Client {
+    /// Returns what this client's processes say that they gave up.
+    pub(crate) fn drops(&self) -> Drops {
+        self.drops.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes what a request says of drops, and returns what it says for the first time.
+    pub(crate) fn take_report(&self, headers: &HeaderMap) -> Option<DropCounts> {
+        let header = headers.get(DropReport::HEADER)?.to_str().ok()?;
+        let report = DropReport::parse(header)?;
+        Some(self.drops.lock().unwrap_or_else(PoisonError::into_inner).take(&report))
+    }
+
     /// Returns when the client last sent something.
     pub(crate) fn last_seen(&self) -> Option<Timestamp> {
         Timestamp::from_unix_micros(self.last_seen_micros.load(Ordering::Relaxed))

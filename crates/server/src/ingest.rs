@@ -36,6 +36,9 @@ impl<'a> Received<'a> {
     pub(crate) fn new(app: &'a App, protocol: Protocol, headers: &HeaderMap, spans: usize) -> Self {
         app.telemetry.received(protocol, spans as u64);
         let client = app.clients.saw(headers, spans as u64);
+        if let Some(fresh) = client.take_report(headers) {
+            app.telemetry.dropped_by_clients(&fresh);
+        }
         app.history.count(spans as u64, 0);
         Self { app, protocol, client, open: spans as u64 }
     }

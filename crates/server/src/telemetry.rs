@@ -78,6 +78,8 @@ metrics! {
     IngestSpans = "endspan_ingest_spans_total", counter,
         "Received spans by protocol and outcome: `stored` (durable), `superseded` (a newer version is stored), \
          `rejected` with a drop reason, `unacknowledged` (the client left before the answer; stored or not).";
+    ClientDroppedSpans = "endspan_client_dropped_spans_total", counter,
+        "Spans that never came: what SDKs say that they gave up, by reason. Counts from the start of each SDK.";
     IngestBytes = "endspan_ingest_bytes_total", counter,
         "Bytes of write requests' bodies after decompression, by protocol.";
     IngestRequestSpans = "endspan_ingest_request_spans", histogram,

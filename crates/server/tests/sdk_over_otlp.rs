@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use endspan::{AgentexExporter, Environment, OtlpExporter, SgpExporter, SpanType, Status, Tracer};
+use endspan::{
+    AgentexExporter, DropReason, Environment, OtlpExporter, SgpExporter, SpanType, Status, Tracer,
+};
 use endspan_server::{Config, Server};
 use endspan_store::memory::MemoryStore;
 use http_body_util::{BodyExt as _, Empty};
@@ -148,4 +150,70 @@ async fn what_went_over_otlp_reads_as_what_went_over_the_other_apis() {
         (&usage["usage"]["input_tokens"], &usage["rollups"][0]["agrees"]),
         (&json!(120), &json!(true))
     );
+}
+
+/// Sends spans faster than they may wait until some are given up, then one more; returns what the tracer and the server
+/// say of drops.
+async fn give_up_some(make: impl FnOnce(String, Environment) -> Tracer) -> (u64, Value) {
+    let (address, _stop) = server().await;
+    let tracer = make(
+        format!("http://{address}"),
+        Environment::fixed([("ENDSPAN_SPOOL", "0"), ("AGENTEX_SPAN_QUEUE_MAX_SIZE", "5")]),
+    );
+    let report = tokio::task::spawn_blocking(move || {
+        let trace = tracer.trace("too-much");
+        let minute = std::time::Duration::from_secs(60);
+        trace.span("before").start().end();
+        tracer.flush(minute);
+        let dropped =
+            || tracer.stats().destinations.iter().map(|one| one.account.dropped.total()).sum::<u64>() > 0;
+        while !dropped() {
+            for _ in 0..100 {
+                trace.span("work").start().end();
+            }
+        }
+        tracer.flush(minute);
+        // Nothing is given up from here on: this request says the last word.
+        trace.span("after").start().end();
+        tracer.shutdown()
+    });
+    let report = report.await.unwrap();
+    assert!(report.dropped() > 0 && report.delivered() > 0, "{report}");
+    let dropped = report.dropped_for(DropReason::QueueFull);
+    assert_eq!(dropped, report.dropped(), "{report}");
+    (dropped, get(address, "/api/stats").await["clients"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_sdk_gave_up_is_told_to_the_server() {
+    let over_otlp = give_up_some(|url, environment| {
+        let exporter = OtlpExporter::builder().environment(environment.clone());
+        let exporter = exporter.endpoint(format!("{url}/v1/traces")).build();
+        Tracer::builder().environment(environment).exporter(exporter).build()
+    });
+    let over_sgp = give_up_some(|url, environment| {
+        let exporter = SgpExporter::builder().environment(environment.clone()).base_url(url);
+        let exporter = exporter.api_key("key").account_id("default").build();
+        Tracer::builder().environment(environment).exporter(exporter).build()
+    });
+    let over_agentex = give_up_some(|url, environment| {
+        let exporter = AgentexExporter::builder().environment(environment.clone()).base_url(url).build();
+        Tracer::builder().environment(environment).exporter(exporter).build()
+    });
+    for (dropped, clients) in [over_otlp.await, over_sgp.await, over_agentex.await] {
+        assert_eq!(clients.as_array().map(Vec::len), Some(1), "{clients}");
+        assert_eq!(clients[0]["dropped"], json!({ "queue_full": dropped }));
+        assert_eq!(clients[0]["dropped_instances"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sdk_that_gave_up_nothing_says_nothing() {
+    let (address, _stop) = sent_by(|url, environment| {
+        let exporter = AgentexExporter::builder().environment(environment.clone()).base_url(url).build();
+        Tracer::builder().environment(environment).exporter(exporter).build()
+    })
+    .await;
+    let clients = get(address, "/api/stats").await["clients"].clone();
+    assert_eq!((&clients[0]["dropped"], &clients[0]["dropped_instances"]), (&json!({}), &json!(0)));
 }

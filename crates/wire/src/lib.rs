@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agentex;
+mod drop_report;
 pub mod error;
 mod fields;
 mod json;
@@ -18,6 +19,7 @@ pub mod sgp;
 mod shape;
 pub mod time;
 
+pub use drop_report::DropReport;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use fields::ItemResults;
 pub use json::push_string;

@@ -301,6 +301,18 @@ export interface components {
         };
         /** @description What one client sent since the start. */
         ClientStats: {
+            /**
+             * @description Spans that never came, by reason: what its processes say that they gave up since they started. Only SDKs of
+             *     endspan say it; reasons that did not occur are left out.
+             */
+            dropped: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description How many processes said so. One that delivers by several protocols counts for each.
+             */
+            dropped_instances: number;
             last_seen: string;
             /**
              * Format: int64

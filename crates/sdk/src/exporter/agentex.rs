@@ -8,7 +8,7 @@ use endspan_wire::agentex::{BatchOutcome, decode_batch_answer, encode_create, en
 use futures_util::StreamExt as _;
 use http::Method;
 
-use super::http_client::{HttpClient, HttpSettings, http_setters, path_segment};
+use super::http_client::{Attempt, HttpClient, HttpSettings, http_setters, path_segment};
 use super::sgp::start_mode;
 use super::{Batch, Export, Exporter};
 use crate::lane::{LaneConfig, Outcome, Phase, SpanOutcome};
@@ -138,7 +138,7 @@ impl Inner {
             encode_create(&mut body, &entry.span);
         }
         body.extend_from_slice(b"]}");
-        let answer = self.client.send(Method::PUT, "/spans/batch", true, batch.attempt, body).await;
+        let answer = self.client.send(Method::PUT, "/spans/batch", true, Attempt::of(batch), body).await;
         match (answer.status, &answer.outcome) {
             (Some(404 | 405), _) => {
                 self.batches.store(BATCHES_ABSENT, Ordering::Relaxed);
@@ -175,7 +175,7 @@ impl Inner {
     }
 
     async fn deliver_singly(&self, batch: Batch) -> Outcome {
-        let (phase, attempt) = (batch.phase, batch.attempt);
+        let (phase, attempt) = (batch.phase, Attempt::of(&batch));
         let stop = AtomicBool::new(false);
         let send = |span: Span, maybe_stored: bool| {
             let stop = &stop;
@@ -193,7 +193,7 @@ impl Inner {
         let mut entries = batch.spans.into_iter();
         let mut outcomes = Vec::with_capacity(entries.len());
         // After a failure, one request finds out whether the server is back before the others go.
-        if attempt > 0
+        if attempt.number > 0
             && let Some(first) = entries.next()
         {
             outcomes.push(send(first.span, first.maybe_stored).await);
@@ -209,7 +209,7 @@ impl Inner {
         combine(outcomes)
     }
 
-    async fn deliver_one(&self, span: &Span, phase: Phase, maybe_stored: bool, attempt: u32) -> Outcome {
+    async fn deliver_one(&self, span: &Span, phase: Phase, maybe_stored: bool, attempt: Attempt) -> Outcome {
         let update_first =
             phase == Phase::End && maybe_stored && self.write_starts && !span.id.as_str().is_empty();
         if update_first {
@@ -231,7 +231,7 @@ impl Inner {
         self.update(span, attempt).await.outcome
     }
 
-    async fn update(&self, span: &Span, attempt: u32) -> Answer {
+    async fn update(&self, span: &Span, attempt: Attempt) -> Answer {
         let mut body = Vec::with_capacity(512);
         encode_patch(&mut body, span);
         let path = format!("/spans/{}", path_segment(span.id.as_str()));

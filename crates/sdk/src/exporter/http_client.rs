@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::{Batch, DropReport};
 use crate::settings::{self, Environment, Variable};
 use crate::transport::{Answer, HttpTransport, Transport, TransportError, classify};
 
@@ -86,6 +87,27 @@ macro_rules! http_setters {
     };
 }
 pub(super) use http_setters;
+
+/// What the requests of a batch say beside its spans.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    /// How often the spans were sent before.
+    pub(super) number: u32,
+    dropped: Option<DropReport>,
+}
+
+impl Attempt {
+    pub(super) const fn of(batch: &Batch) -> Self {
+        Self { number: batch.attempt, dropped: batch.dropped }
+    }
+}
+
+/// Says in a request's headers what was given up.
+pub(super) fn tell_drops(headers: &mut HeaderMap, dropped: Option<&DropReport>) {
+    if let Some(value) = dropped.and_then(|report| HeaderValue::try_from(report.to_string()).ok()) {
+        headers.insert(HeaderName::from_static(DropReport::HEADER), value);
+    }
+}
 
 /// What both HTTP exporters share: an address, headers and a transport.
 #[derive(Clone)]
@@ -186,7 +208,7 @@ impl HttpClient {
         method: Method,
         path: &str,
         minimal: bool,
-        attempt: u32,
+        attempt: Attempt,
         body: Vec<u8>,
     ) -> Answer {
         let body = Body { bytes: body, bodies: self.bodies.clone() };
@@ -196,9 +218,11 @@ impl HttpClient {
                 *request.method_mut() = method;
                 *request.uri_mut() = uri;
                 request.headers_mut().clone_from(&self.headers);
-                request
-                    .headers_mut()
-                    .insert(HeaderName::from_static("x-stainless-retry-count"), HeaderValue::from(attempt));
+                tell_drops(request.headers_mut(), attempt.dropped.as_ref());
+                request.headers_mut().insert(
+                    HeaderName::from_static("x-stainless-retry-count"),
+                    HeaderValue::from(attempt.number),
+                );
                 if minimal {
                     request.headers_mut().insert(
                         HeaderName::from_static("prefer"),

@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 pub use settings::{Compression, OtlpBuilder};
 
-use super::{Batch, Export, Exporter};
+use super::http_client::tell_drops;
+use super::{Batch, DropReport, Export, Exporter};
 use crate::diagnostics::aloud;
 use crate::lane::{Failure, LaneConfig, Outcome, SpanOutcome, StartMode};
 use crate::transport::{Transport, TransportError, classify};
@@ -89,6 +90,7 @@ impl Exporter for OtlpExporter {
     fn export(&self, batch: Batch) -> Export {
         let client = self.client.clone();
         let encoder = Arc::clone(&self.encoder);
+        let dropped = batch.dropped;
         Box::pin(async move {
             let spans: Vec<Span> = batch.spans.into_iter().map(|entry| entry.span).collect();
             let count = spans.len();
@@ -103,7 +105,7 @@ impl Exporter for OtlpExporter {
                     Err(_) => return Outcome::Retryable { after: None, failure: Failure::OTHER },
                 }
             };
-            client.send(body, count).await
+            client.send(body, count, dropped.as_ref()).await
         })
     }
 }
@@ -152,13 +154,14 @@ fn tell_observability_ids(span: &mut Span) {
 }
 
 impl Client {
-    async fn send(&self, body: Vec<u8>, spans: usize) -> Outcome {
+    async fn send(&self, body: Vec<u8>, spans: usize, dropped: Option<&DropReport>) -> Outcome {
         let exchange = match Uri::try_from(&self.endpoint) {
             Ok(uri) => {
                 let mut request = http::Request::new(Bytes::from(body));
                 *request.method_mut() = Method::POST;
                 *request.uri_mut() = uri;
                 request.headers_mut().clone_from(&self.headers);
+                tell_drops(request.headers_mut(), dropped);
                 self.transport.send(request).await
             }
             Err(error) => Err(TransportError::Invalid(error.to_string())),

@@ -7,7 +7,7 @@ use endspan_model::limits::MAX_BATCH_SPANS;
 use endspan_wire::sgp::{AgentTags, encode_item};
 use http::Method;
 
-use super::http_client::{HttpClient, HttpSettings, http_setters};
+use super::http_client::{Attempt, HttpClient, HttpSettings, http_setters};
 use super::{Batch, Export, Exporter};
 use crate::lane::{LaneConfig, StartMode};
 use crate::settings;
@@ -138,7 +138,7 @@ impl Exporter for SgpExporter {
         }
         body.extend_from_slice(b"]}");
         let client = self.client.clone();
-        let attempt = batch.attempt;
+        let attempt = Attempt::of(&batch);
         Box::pin(async move {
             let answer = client.send(Method::PUT, "/v5/spans/batch", true, attempt, body).await;
             answer.outcome

@@ -3,7 +3,7 @@ use endspan_model::DropReason;
 
 use super::LogRecord;
 use crate::engine::Engine;
-use crate::exporter::{Batch, Export, Exporter};
+use crate::exporter::{Batch, DropReport, Export, Exporter};
 use crate::lane::{Dispatch, Outcome, SpanOutcome};
 use crate::live::Counters;
 use crate::record;
@@ -16,7 +16,12 @@ pub(super) struct Prepared {
 }
 
 /// Reads the records of a dispatch.
-pub(super) fn prepare(engine: &Engine<LogRecord>, counters: &Counters, dispatch: Dispatch) -> Prepared {
+pub(super) fn prepare(
+    engine: &Engine<LogRecord>,
+    counters: &Counters,
+    dispatch: Dispatch,
+    dropped: Option<DropReport>,
+) -> Prepared {
     let mut spans = Vec::with_capacity(dispatch.items.len());
     let mut readable = Vec::with_capacity(dispatch.items.len());
     for (item, maybe_stored) in &dispatch.items {
@@ -32,7 +37,7 @@ pub(super) fn prepare(engine: &Engine<LogRecord>, counters: &Counters, dispatch:
             spans.push((span, *maybe_stored));
         }
     }
-    Prepared { batch: Batch::from_parts(dispatch.phase, spans, dispatch.attempt), readable }
+    Prepared { batch: Batch::from_parts(dispatch.phase, spans, dispatch.attempt, dropped), readable }
 }
 
 impl Prepared {

@@ -8,6 +8,7 @@ use endspan_redaction::{Counts, Pattern};
 use endspan_store::Deleted;
 
 use super::{Protocol, Route, StatusClass};
+use crate::clients::DropCounts;
 use crate::retention::Reason;
 
 /// How a received span ended.
@@ -137,6 +138,8 @@ pub(super) struct RouteTable {
 pub(crate) struct Telemetry {
     pub(super) protocols: [ProtocolTable; Protocol::ALL.len()],
     pub(super) routes: [RouteTable; Route::ALL.len()],
+    /// One for each reason, and one for reasons that this version does not know.
+    pub(super) client_drops: [Counter; DropReason::ALL.len() + 1],
     pub(crate) store_write_duration: Histogram,
     pub(crate) store_write_failures: Counter,
     pub(super) redactions: [Counter; Pattern::ALL.len()],
@@ -162,6 +165,7 @@ impl Telemetry {
                 requests: Default::default(),
                 duration: Histogram::new(&DURATION_BOUNDS_US),
             }),
+            client_drops: std::array::from_fn(|_| Counter::default()),
             store_write_duration: Histogram::new(&DURATION_BOUNDS_US),
             store_write_failures: Counter::default(),
             redactions: std::array::from_fn(|_| Counter::default()),
@@ -185,6 +189,14 @@ impl Telemetry {
         let table = self.protocol(protocol);
         table.received.add(spans);
         table.request_spans.record(spans);
+    }
+
+    /// Counts what a client says for the first time that it gave up.
+    pub(crate) fn dropped_by_clients(&self, fresh: &DropCounts) {
+        for (reason, count) in fresh {
+            let index = DropReason::from_name(reason).map_or(DropReason::ALL.len(), DropReason::index);
+            self.client_drops[index].add(*count);
+        }
     }
 
     /// Counts the decompressed bytes of one write request.

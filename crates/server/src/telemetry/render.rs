@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use endspan_model::DropReason;
 use endspan_redaction::Pattern;
 use endspan_store::StoreStats;
+use endspan_wire::DropReport;
 
 use super::counters::{Counter, Histogram, Outcome, Telemetry};
 use super::{Metric, Protocol, Route, StatusClass};
@@ -48,6 +50,10 @@ impl Page {
             | Metric::IngestRequestSpans => {
                 self.head(metric);
                 return self.protocols(metric, telemetry);
+            }
+            Metric::ClientDroppedSpans => {
+                self.head(metric);
+                return self.client_drops(metric, telemetry);
             }
             Metric::StoreWriteDuration => {
                 self.head(metric);
@@ -109,6 +115,13 @@ impl Page {
     fn reasons(&mut self, metric: Metric, counters: &[Counter; Reason::ALL.len()]) {
         for (reason, counter) in Reason::ALL.iter().zip(counters) {
             self.line(format_args!("{}{{reason=\"{}\"}} {}", metric.name(), reason.as_str(), counter.get()));
+        }
+    }
+
+    fn client_drops(&mut self, metric: Metric, telemetry: &Telemetry) {
+        let reasons = DropReason::ALL.iter().map(|reason| reason.as_str()).chain([DropReport::OTHER]);
+        for (reason, counter) in reasons.zip(&telemetry.client_drops) {
+            self.line(format_args!("{}{{reason=\"{reason}\"}} {}", metric.name(), counter.get()));
         }
     }
 

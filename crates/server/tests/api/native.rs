@@ -25,6 +25,7 @@ on_every_store!(
     reads_are_of_all_accounts_or_of_one,
     mistakes_name_their_parameter,
     figures_say_what_is_stored_and_what_came,
+    figures_say_what_clients_gave_up,
     the_tail_shows_what_is_stored_from_now_on,
     the_tail_resumes_where_it_was_cut,
     the_tail_filters,
@@ -339,7 +340,10 @@ async fn figures_say_what_is_stored_and_what_came(server: Harness) {
     };
     assert_eq!(
         figures("agent/1.2"),
-        json!({"user_agent": "agent/1.2", "requests": 1, "spans": 1, "rejected": 0, "last_seen": null})
+        json!({
+            "user_agent": "agent/1.2", "requests": 1, "spans": 1, "rejected": 0, "dropped": {},
+            "dropped_instances": 0, "last_seen": null,
+        })
     );
     assert_eq!(figures("")["rejected"], 1);
     let history = server.get("/api/stats").await.ok()["history"].clone();
@@ -350,6 +354,33 @@ async fn figures_say_what_is_stored_and_what_came(server: Harness) {
     assert_eq!((&info["asks_for_keys"], &info["key"]), (&json!(false), &json!(null)));
     assert_eq!(info["engine"], stats["engine"]);
     assert_eq!(info["limits"]["max_batch_spans"], 1000);
+}
+
+async fn figures_say_what_clients_gave_up(server: Harness) {
+    let one = "id=\"00000000000000a1\", queue_full=7, expired=1";
+    let later = "id=\"00000000000000a1\", queue_full=9, expired=1";
+    let other = "id=\"00000000000000b2\", too_large=2, of_a_later_version=4";
+    let nonsense = ["", "queue_full=1", "id=\"00000000000000c3\"", "id=\"x\", queue_full=1", "\u{fc}"];
+    // Twice and out of order, as requests come that are sent again; and what is no report.
+    for (index, header) in [one, later, one, other, later].iter().chain(&nonsense).enumerate() {
+        let headers = [
+            ("user-agent", "agent/1.2"),
+            ("content-type", "application/json"),
+            ("x-endspan-dropped", *header),
+        ];
+        let body = span("t", &format!("s{index}"), 1).to_string();
+        server.send("POST", "/spans", &headers, body).await.ok();
+    }
+    let stats = server.get("/api/stats").await.ok();
+    let client = &stats["clients"][0];
+    assert_eq!(client["dropped"], json!({"queue_full": 9, "expired": 1, "too_large": 2, "other": 4}));
+    assert_eq!((&client["dropped_instances"], &client["spans"]), (&json!(2), &json!(10)));
+    for (reason, count) in [("queue_full", 9), ("too_large", 2), ("other", 4), ("rejected", 0)] {
+        let name = format!("endspan_client_dropped_spans_total{{reason=\"{reason}\"}}");
+        assert_eq!(server.metric(&name).await, count, "{reason}");
+    }
+    // What never came is none of what came.
+    assert_eq!(stats["ingest"][0]["rejected"], json!({}));
 }
 
 /// An open tail, read event by event.

@@ -72,6 +72,11 @@ pub(super) struct ClientStats {
     spans: u64,
     /// Of the spans: those that were refused.
     rejected: u64,
+    /// Spans that never came, by reason: what its processes say that they gave up since they started. Only SDKs of
+    /// endspan say it; reasons that did not occur are left out.
+    dropped: std::collections::BTreeMap<&'static str, u64>,
+    /// How many processes said so. One that delivers by several protocols counts for each.
+    dropped_instances: u64,
     last_seen: String,
 }
 
@@ -250,12 +255,17 @@ fn ingest(app: &App, protocol: Protocol) -> IngestStats {
 }
 
 fn clients(app: &App) -> Vec<ClientStats> {
-    let figures = |(name, client): (Box<str>, Arc<Client>)| ClientStats {
-        user_agent: name.into_string(),
-        requests: client.requests.load(Ordering::Relaxed),
-        spans: client.spans.load(Ordering::Relaxed),
-        rejected: client.rejected.load(Ordering::Relaxed),
-        last_seen: client.last_seen().map(moment).unwrap_or_default(),
+    let figures = |(name, client): (Box<str>, Arc<Client>)| {
+        let drops = client.drops();
+        ClientStats {
+            user_agent: name.into_string(),
+            requests: client.requests.load(Ordering::Relaxed),
+            spans: client.spans.load(Ordering::Relaxed),
+            rejected: client.rejected.load(Ordering::Relaxed),
+            dropped: drops.total(),
+            dropped_instances: drops.instances(),
+            last_seen: client.last_seen().map(moment).unwrap_or_default(),
+        }
     };
     app.clients.list().into_iter().map(figures).collect()
 }
