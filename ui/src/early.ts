@@ -10,6 +10,7 @@ if (traceId !== null) {
   const account = search.get("account");
   askEarly(`${account ?? ""}\n${traceId}`, readStructure(traceId, account));
   void import("./pages/trace");
+  if (search.has("span")) void import("./pages/span");
 } else if (isTracesPath(path)) {
   askEarly(`?${search.toString()}`, listTraces(filterOf(search), null, PAGE));
 }

@@ -1,7 +1,6 @@
-import * as menu from "@zag-js/menu";
-import { normalizeProps, useMachine } from "@zag-js/preact";
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useState } from "preact/hooks";
+import { later, useLater } from "./later";
 
 export interface MenuItem {
   value: string;
@@ -9,38 +8,36 @@ export interface MenuItem {
   disabled?: boolean;
 }
 
-/** A button that opens a list of actions, with the keyboard behaviour that menus have. */
-export function Menu(props: {
+export interface MenuProps {
   label: string;
   children: ComponentChildren;
   class?: string;
   items: MenuItem[];
   onSelect: (value: string) => void;
-}) {
-  const service = useMachine(menu.machine, {
-    id: useId(),
-    positioning: { placement: "bottom-end", gutter: 4 },
-    onSelect: (details) => props.onSelect(details.value),
-  });
-  const api = menu.connect(service, normalizeProps);
+}
+
+const list = later(() => import("./menu-list").then((module) => module.MenuList));
+
+/**
+ * A button that opens a list of actions, with the keyboard behaviour that menus have. That behaviour is much code:
+ * the button stands alone until it has arrived.
+ */
+export function Menu(props: MenuProps) {
+  const [pressed, setPressed] = useState(false);
+  const List = useLater(list, pressed);
+  if (List) return <List {...props} defaultOpen={pressed} />;
   return (
     <div class="menu">
-      <button {...api.getTriggerProps()} class={props.class ?? "icon-button"} aria-label={props.label}>
+      <button
+        type="button"
+        class={props.class ?? "icon-button"}
+        aria-label={props.label}
+        aria-haspopup="menu"
+        aria-expanded={false}
+        onClick={() => setPressed(true)}
+      >
         {props.children}
       </button>
-      <div {...api.getPositionerProps()} class="menu-place">
-        <ul {...api.getContentProps()} class="menu-list" aria-label={props.label}>
-          {props.items.map((item) => (
-            <li
-              key={item.value}
-              {...api.getItemProps({ value: item.value, disabled: item.disabled })}
-              class="menu-item"
-            >
-              {item.label}
-            </li>
-          ))}
-        </ul>
-      </div>
     </div>
   );
 }

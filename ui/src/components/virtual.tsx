@@ -1,7 +1,11 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { afterPicture } from "./later";
 
-/** Rows drawn beyond each edge, so that a fast scroll does not show the ground. */
+/** Rows drawn beyond each edge, so that a fast scroll does not show the ground. The first picture does without. */
 const OVERSCAN = 8;
+
+/** What stands above a list on most pages, in pixels. */
+const ABOVE = 240;
 
 /** Browsers refuse elements above some 33 million pixels; beyond this the scroll is scaled down. */
 const TALLEST = 15_000_000;
@@ -30,13 +34,18 @@ export function useRows(
   rowHeight: number,
   header = 0,
 ): Window {
-  // The window's height is a good first guess; the real one comes from the browser's own layout, unforced.
-  const [view, setView] = useState({ top: 0, height: innerHeight });
+  // A first guess that is a little low costs a few rows more; the real height comes from the browser's own layout,
+  // unforced, and before the picture is drawn.
+  const [view, setView] = useState({ top: 0, height: Math.max(rowHeight, innerHeight - ABOVE) });
+  const [overscan, setOverscan] = useState(0);
+  useEffect(() => afterPicture(() => setOverscan(OVERSCAN)), []);
+  // Never fewer than before: rows would lose their elements.
+  const slots = useRef(0);
   const frame = useRef(0);
   useLayoutEffect(() => {
     const element = scroller.current;
     if (!element) return;
-    let height = innerHeight;
+    let height = Math.max(rowHeight, innerHeight - ABOVE);
     const read = () => {
       frame.current = 0;
       const top = element.scrollTop;
@@ -69,15 +78,16 @@ export function useRows(
   const share = scaled && height > room ? top / (height - room) : 0;
   const rowTop = scaled ? share * (full - room) : top;
   const at = Math.floor(rowTop / rowHeight);
-  const first = Math.max(0, at - OVERSCAN);
-  const last = Math.min(count, at + fits + 1 + OVERSCAN);
+  const first = Math.max(0, at - overscan);
+  const last = Math.min(count, at + fits + 1 + overscan);
+  slots.current = Math.max(slots.current, Math.ceil(innerHeight / rowHeight), fits);
   const shift = scaled ? top - rowTop : 0;
   return {
     first,
     last,
     shownFirst: Math.min(at, count),
     shownLast: Math.min(count, at + fits),
-    slots: fits + 2 * OVERSCAN + 2,
+    slots: slots.current + 2 * OVERSCAN + 2,
     height,
     page: Math.max(1, fits - 2),
     top: (index) => index * rowHeight + shift,
@@ -100,7 +110,7 @@ export function useRows(
 
 /** The width of an element, in pixels. */
 export function useWidth(element: { current: HTMLElement | null }): number {
-  const [width, setWidth] = useState(1000);
+  const [width, setWidth] = useState(innerWidth);
   useLayoutEffect(() => {
     const target = element.current;
     if (!target) return;

@@ -16,16 +16,28 @@ export function parseMoment(text: string | null | undefined): Micros {
   return seconds * 1000 + fraction;
 }
 
-/** Made when first used: the browser reads its calendar tables for each. */
-function lazily(options: Intl.DateTimeFormatOptions): () => Intl.DateTimeFormat {
-  let made: Intl.DateTimeFormat | null = null;
-  return () => (made ??= new Intl.DateTimeFormat(undefined, options));
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+const two = (value: number) => String(value).padStart(2, "0");
+
+/** The time of day. Written by hand, like the rest here: the browser takes longer to read its calendar than to draw a page. */
+function clock(date: Date): string {
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" } as const;
-const local = lazily({ month: "short", day: "numeric", ...TIME });
-const clock = lazily(TIME);
-const zone = lazily({ timeZoneName: "shortOffset" });
+function dated(date: Date, year: number): string {
+  const named = date.getFullYear() === year ? "" : ` ${date.getFullYear()}`;
+  return `${MONTHS[date.getMonth()]} ${date.getDate()}${named}, ${clock(date)}`;
+}
+
+/** The zone as its distance from UTC on that day: `GMT+5:30`. */
+function zone(date: Date): string {
+  const minutes = -date.getTimezoneOffset();
+  if (minutes === 0) return "GMT";
+  const size = Math.abs(minutes);
+  const rest = size % 60 === 0 ? "" : `:${two(size % 60)}`;
+  return `GMT${minutes < 0 ? "-" : "+"}${Math.floor(size / 60)}${rest}`;
+}
 
 /** The moment in the reader's zone: the clock alone for today, with the date otherwise. */
 export function formatMoment(moment: Micros, now = Date.now()): string {
@@ -36,7 +48,8 @@ export function formatMoment(moment: Micros, now = Date.now()): string {
     date.getFullYear() === today.getFullYear() &&
     date.getMonth() === today.getMonth() &&
     date.getDate() === today.getDate();
-  return (sameDay ? clock : local)().format(date);
+  if (Number.isNaN(date.getTime())) return "outside the calendar";
+  return sameDay ? clock(date) : dated(date, today.getFullYear());
 }
 
 /** Everything about a moment, for hover: exact UTC with microseconds, and the reader's own zone. */
@@ -47,11 +60,7 @@ export function exactMoment(moment: Micros): string {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime())) return "outside the calendar";
   const utc = `${date.toISOString().slice(0, 19)}.${String(micros).padStart(6, "0")}Z`;
-  const offset =
-    zone()
-      .formatToParts(date)
-      .find((part) => part.type === "timeZoneName")?.value ?? "";
-  return `${utc} · ${local().format(date)} ${offset}`.trim();
+  return `${utc} · ${dated(date, new Date().getFullYear())} ${zone(date)}`;
 }
 
 /** How long ago, in the largest unit that fits: `12 s ago`. */

@@ -5,7 +5,7 @@ import type { StatsAnswer } from "../api/wire";
 import { useTitle } from "../app";
 import { Moment } from "../components/moment";
 import { Plot } from "../components/plot";
-import { formatBytes, formatCount, formatDuration, formatShare, formatShort } from "../model/format";
+import { formatBytes, formatCount, formatDuration, formatShare, formatShort, plural } from "../model/format";
 import { parseMoment } from "../model/time";
 
 const POLL_MS = 2000;
@@ -29,6 +29,7 @@ const REASONS: Record<string, string> = {
   duplicate: "a span with this id exists and the call does not replace",
   overloaded: "the server had no room; the client may try again",
   store_unavailable: "the store failed; the client may try again",
+  other: "for reasons that this server does not know: the client is newer",
 };
 
 interface Sample {
@@ -113,6 +114,7 @@ export default function Health(_props: object) {
   const shownSeconds = Math.min(SHOWN_SECONDS, Math.max(60, (latest.at - samples.current[0]!.at) / 1000));
   const rate = came[came.length - 1]?.value ?? 0;
   const accounted = sum.stored + sum.superseded + sum.rejected + sum.unacknowledged;
+  const never = stats.clients.reduce((all, client) => all + givenUp(client), 0);
   return (
     <div class="health">
       <header>
@@ -162,6 +164,12 @@ export default function Health(_props: object) {
             ? "Every span is accounted for."
             : `${formatCount(Math.abs(sum.received - accounted))} in flight at the moment of reading.`}
         </p>
+        {never > 0 && (
+          <p class="error-text">
+            Clients say that they gave up {plural(never, "more span")} that never came here: see{" "}
+            <a href="#health-clients">Clients seen</a>.
+          </p>
+        )}
       </section>
       <section class="card" aria-labelledby="health-rejected">
         <h2 id="health-rejected">Rejected, by reason</h2>
@@ -356,6 +364,12 @@ function Limits(props: { limits: Record<string, number> }) {
   );
 }
 
+/** Spans that a client says it gave up by itself. */
+function givenUp(client: StatsAnswer["clients"][number]): number {
+  return Object.values(client.dropped).reduce((sum, count) => sum + count, 0);
+}
+
+/** Who sends spans, and what they say of spans that never came. */
 function Clients(props: { stats: StatsAnswer }) {
   const { clients } = props.stats;
   if (clients.length === 0) return <p class="muted">None has sent a span since the start.</p>;
@@ -367,11 +381,12 @@ function Clients(props: { stats: StatsAnswer }) {
           <th scope="col">Last seen</th>
           <th scope="col">Requests</th>
           <th scope="col">Spans</th>
-          <th scope="col">Rejected</th>
+          <th scope="col">Rejected here</th>
+          <th scope="col">Given up there</th>
         </tr>
       </thead>
       <tbody>
-        {clients.map((client) => (
+        {clients.map((client) => [
           <tr key={client.user_agent}>
             <th scope="row" class="value">
               {client.user_agent || <span class="muted">(no name)</span>}
@@ -388,8 +403,34 @@ function Clients(props: { stats: StatsAnswer }) {
                 <span class="badge error">{formatCount(client.rejected)}</span>
               )}
             </td>
-          </tr>
-        ))}
+            <td>
+              {givenUp(client) === 0 ? (
+                <span class="muted">none</span>
+              ) : (
+                <span class="badge error">{formatCount(givenUp(client))}</span>
+              )}
+            </td>
+          </tr>,
+          givenUp(client) > 0 && (
+            <tr key={`${client.user_agent} drops`} class="drops">
+              <td colSpan={6}>
+                {plural(client.dropped_instances, "process", "processes")} of this client gave up{" "}
+                {plural(givenUp(client), "span")} before they reached this server, since{" "}
+                {client.dropped_instances === 1 ? "it" : "they"} started:
+                <ul>
+                  {Object.entries(client.dropped)
+                    .sort((x, y) => y[1] - x[1])
+                    .map(([reason, count]) => (
+                      <li key={reason}>
+                        <b>{formatCount(count)}</b> <code>{reason}</code>
+                        {REASONS[reason] && <span class="soft"> – {REASONS[reason]}</span>}
+                      </li>
+                    ))}
+                </ul>
+              </td>
+            </tr>
+          ),
+        ])}
       </tbody>
     </table>
   );

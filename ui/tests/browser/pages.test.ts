@@ -74,6 +74,20 @@ describe("health", () => {
       "Rejected, by reason",
     ]);
     await page.waitForSelector("text=Every span is accounted for");
+    expect(await page.locator(".card:has-text('Clients seen')").innerText()).not.toContain("gave up");
+    // What a client says that it gave up is told apart from what was refused here.
+    await server.write(a.slice(0, 1), {
+      "user-agent": "endspan/0.1.0 (Rust)",
+      "x-endspan-dropped": 'id="9f86d081884c7d65", queue_full=1200, expired=9',
+    });
+    const drops = page.locator(".drops");
+    await drops.waitFor();
+    const said = (await drops.innerText()).replace(/\s+/g, " ");
+    expect(said).toContain("1 process of this client gave up 1,209 spans before they reached this server");
+    expect(said).toContain("1,200 queue_full – the client's queue was at its bound");
+    expect(said).toContain("9 expired – it waited longer than the configured age");
+    await page.waitForSelector("text=Clients say that they gave up 1,209 more spans that never came here");
+    expect(await page.locator("dl:has-text('Rejected') dd").nth(3).innerText()).toContain("0");
     await expectAccessible(page);
     await keepPicture(page, "health");
     await page.emulateMedia({ colorScheme: "dark" });

@@ -3,7 +3,7 @@ import { formatBytes, formatCost, formatDuration, formatShort } from "../../src/
 import { kindOf } from "../../src/model/kinds";
 import { parseTraceQuery } from "../../src/model/search";
 import { ticks } from "../../src/model/ticks";
-import { exactMoment, parseMoment } from "../../src/model/time";
+import { exactMoment, formatMoment, parseMoment } from "../../src/model/time";
 
 describe("format", () => {
   it("durations keep three digits and never round up to a wrong unit", () => {
@@ -52,6 +52,27 @@ describe("format", () => {
     expect(parseMoment("2026-11-20 10:00:00.123456")).toBe(moment);
     expect(exactMoment(moment)).toContain("2026-11-20T10:00:00.123456Z");
     expect(parseMoment("yesterday")).toBeNaN();
+  });
+
+  it("moments read as the browser's own calendar has them", () => {
+    const time = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" } as const;
+    const clock = new Intl.DateTimeFormat("en-US", time);
+    const dated = new Intl.DateTimeFormat("en-US", { month: "short", day: "numeric", ...time });
+    const zone = new Intl.DateTimeFormat("en-US", { timeZoneName: "shortOffset" });
+    const now = Date.UTC(2026, 6, 20, 12, 30, 5);
+    for (let day = -150; day <= 150; day += 7) {
+      const date = new Date(now + day * 86_400_000 + day * 61_000);
+      const read = formatMoment(date.getTime() * 1000, now);
+      expect(read).toBe((day === 0 ? clock : dated).format(date));
+      const offset = zone.formatToParts(date).find((part) => part.type === "timeZoneName")!.value;
+      // Versions of the calendar differ in what they call no distance at all.
+      const named = offset.replace(/^(GMT\+0|UTC)$/, "GMT");
+      expect(exactMoment(date.getTime() * 1000).split(" ").at(-1)).toBe(named);
+    }
+    expect(formatMoment(now * 1000, now)).toBe(clock.format(new Date(now)));
+    expect(formatMoment(Date.UTC(2024, 1, 29, 12) * 1000, now)).toMatch(/^Feb 29 2024, /);
+    expect(formatMoment(9e18, now)).toBe("outside the calendar");
+    expect(formatMoment(Number.NaN, now)).toBe("–");
   });
 
   it("ticks are round and inside", () => {

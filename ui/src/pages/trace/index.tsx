@@ -5,6 +5,7 @@ import { useTitle } from "../../app";
 import { announce, copyText } from "../../components/announce";
 import { Icon } from "../../components/icon";
 import { useKeys } from "../../components/keys";
+import { later, useLater } from "../../components/later";
 import { useNow } from "../../components/moment";
 import { Splitter } from "../../components/splitter";
 import { useNarrow } from "../../components/virtual";
@@ -16,7 +17,6 @@ import { sumUp, type Totals } from "../../model/totals";
 import { endOf, type Tree } from "../../model/tree";
 import { place } from "../../router";
 import { panelShare } from "../../settings";
-import { SpanPanel } from "../span";
 import { Header } from "./header";
 import { LedgerDialog, useLedger } from "./ledger";
 import { useTrace } from "./load";
@@ -30,6 +30,8 @@ const STALE_MICROS = 600e6;
 /** Traces with more spans than this begin with a timeline that follows the lines in view. */
 const FIT_FROM = 1000;
 const NO_HITS: ReadonlySet<string> = new Set();
+
+const panelCode = later(() => import("../span").then((module) => module.SpanPanel));
 
 export default function TracePage(props: { traceId: string }) {
   const account = place.value.search.get("account");
@@ -261,20 +263,25 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
   });
 
   const hitSet = useMemo(() => new Set(hits), [hits]);
-  const panel = selected >= 0 && (
-    <SpanPanel
-      tree={tree}
-      row={selected}
-      tab={view.tab}
-      now={now}
-      onTab={(tab) => update({ tab })}
-      onGo={go}
-      onClose={() => {
-        select(null);
-        handle.current?.focus();
-      }}
-    />
-  );
+  const SpanPanel = useLater(panelCode, selected >= 0);
+  const panel =
+    selected >= 0 &&
+    (SpanPanel ? (
+      <SpanPanel
+        tree={tree}
+        row={selected}
+        tab={view.tab}
+        now={now}
+        onTab={(tab) => update({ tab })}
+        onGo={go}
+        onClose={() => {
+          select(null);
+          handle.current?.focus();
+        }}
+      />
+    ) : (
+      <section class="panel panel-loading" role="status" aria-label="Reading the span" />
+    ));
   const unknown = view.span !== null && selected < 0;
   return (
     <div class="trace">
@@ -359,7 +366,7 @@ function TraceView(props: { tree: Tree; live: ReturnType<typeof useTrace>["live"
           style={panel && !narrow ? { width: `${100 - panelShare.value}%` } : { width: "100%" }}
         >
           <TreeView
-            ref={handle}
+            handle={handle}
             tree={tree}
             lines={lines}
             folding={view.folding}

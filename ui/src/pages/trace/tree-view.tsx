@@ -1,5 +1,4 @@
-import type { ComponentChildren } from "preact";
-import { forwardRef } from "preact/compat";
+import type { ComponentChildren, Ref } from "preact";
 import { useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "../../components/keys";
 import { Splitter } from "../../components/splitter";
@@ -22,6 +21,7 @@ export interface TreeHandle {
 }
 
 interface Props {
+  handle: Ref<TreeHandle>;
   tree: Tree;
   lines: Lines;
   folding: Folding;
@@ -45,7 +45,7 @@ interface Props {
 /** A span's id, or a group's first member behind a sign that no id begins with. */
 const GROUP = "\u0000";
 
-export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, ref) {
+export function TreeView(props: Props) {
   const { tree, lines, folding } = props;
   const narrow = useNarrow();
   const rowHeight = narrow ? 46 : 28;
@@ -84,7 +84,7 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
     if (!scroller.current?.contains(document.activeElement)) scroller.current?.focus({ preventScroll: true });
   };
   useImperativeHandle(
-    ref,
+    props.handle,
     () => ({
       row: () => {
         const { at: line, props: now } = latest.current;
@@ -277,7 +277,7 @@ export const TreeView = forwardRef<TreeHandle, Props>(function TreeView(props, r
       />
     </div>
   );
-});
+}
 
 /**
  * The stretch of time of the lines in view. A line whose subtree goes on below the view (the root, a long turn) is
