@@ -13,7 +13,7 @@ use endspan_store_postgres::{
 use crate::args::ImportAgentexArguments;
 use crate::error::{CliError, Exit};
 use crate::format;
-use crate::host::{data_directory, open_directory};
+use crate::host::{Signals, data_directory, open_directory};
 use crate::output::Output;
 use crate::postgres::cannot_open;
 use crate::progress::Progress;
@@ -68,16 +68,18 @@ async fn copy(options: &ImportOptions, store: &dyn SpanStore, output: &mut Outpu
             eprintln!("{}, the last one is {last}", format::count(progress.rows, "row"));
         }
     });
-    let copied = copied.await;
+    let signals = Signals::catch()?;
+    // What is on its way when a signal comes is stored or not; the last page that was told of is.
+    let copied = tokio::select! {
+        copied = copied => copied.map_err(|error| failure(&error)),
+        () = signals.shutdown_requested() => Err(CliError::new(Exit::Local, "stopped before all was copied")),
+    };
     shown.finish();
-    let progress = copied.map_err(|error| {
-        let failed = failure(&error);
-        match &latest.last_id {
-            Some(last) => {
-                failed.with_hint(format!("go on with --after '{last}', or begin again: what is there stays"))
-            }
-            None => failed,
+    let progress = copied.map_err(|failed| match &latest.last_id {
+        Some(last) => {
+            failed.with_hint(format!("go on with --after '{last}', or begin again: what is there stays"))
         }
+        None => failed,
     })?;
     output.line(format!(
         "copied: {} read, {} stored, {} there already, {} refused",
