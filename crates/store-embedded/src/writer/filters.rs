@@ -12,6 +12,7 @@ pub(crate) struct FilterWriter<'c> {
     insert: Statement<'c>,
     delete: Statement<'c>,
     set_filtered: Statement<'c>,
+    unset_filtered: Statement<'c>,
     insert_slice: Statement<'c>,
     delete_slices: Statement<'c>,
     insert_group: Statement<'c>,
@@ -35,7 +36,9 @@ impl<'c> FilterWriter<'c> {
                 .prepare("INSERT OR REPLACE INTO block_filters (block_key, filter) VALUES (?1, ?2)")?,
             delete: connection.prepare("DELETE FROM block_filters WHERE block_key = ?1")?,
             set_filtered: connection
-                .prepare("UPDATE block_figures SET filtered = ?2 WHERE block_key = ?1")?,
+                .prepare("UPDATE block_figures SET filtered = 1 WHERE block_key = ?1 AND filtered = 0")?,
+            unset_filtered: connection
+                .prepare("UPDATE block_figures SET filtered = 0 WHERE block_key = ?1")?,
             insert_slice: connection
                 .prepare("INSERT OR REPLACE INTO filter_slices (slice_key, bits) VALUES (?1, ?2)")?,
             delete_slices: connection
@@ -47,14 +50,14 @@ impl<'c> FilterWriter<'c> {
         })
     }
 
-    /// Stores what filter a block has, `None` for one that gets none. A block that is gone gets none either. Returns whether
-    /// the block is there.
-    pub(crate) fn store(&mut self, block_key: i64, filter: Option<&[u8]>) -> Result<bool> {
-        let is_there = self.set_filtered.execute([block_key, 1])? > 0;
-        if let Some(filter) = filter.filter(|_| is_there) {
+    /// Stores what filter a block has, `None` for one that gets none. A block that is gone gets none either, and one that has a
+    /// filter, which may be part of a group by now, no second one.
+    pub(crate) fn store(&mut self, block_key: i64, filter: Option<&[u8]>) -> Result<()> {
+        let lacks_one = self.set_filtered.execute([block_key])? > 0;
+        if let Some(filter) = filter.filter(|_| lacks_one) {
             self.insert.execute(params![block_key, filter])?;
         }
-        Ok(is_there)
+        Ok(())
     }
 
     /// Deletes the filter that a block has of its own.
@@ -89,7 +92,7 @@ impl<'c> FilterWriter<'c> {
     /// Deletes a group. The blocks of it that are there wait for filters of their own again.
     pub(crate) fn dissolve(&mut self, group_key: i64, alive: &[i64]) -> Result<()> {
         for block in alive {
-            self.set_filtered.execute([*block, 0])?;
+            self.unset_filtered.execute([block])?;
         }
         self.delete_group.execute([group_key])?;
         let keys = slice_keys(group_key);

@@ -42,7 +42,7 @@ const VACUUM_SLICE: u32 = 256;
 pub(crate) enum Job {
     /// Replaces blocks. Answers whether that worked.
     Swap(Box<Swap>, oneshot::Sender<bool>),
-    /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that changed anything.
+    /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that worked.
     Filter(Vec<(i64, Option<Vec<u8>>)>, oneshot::Sender<bool>),
     /// Stores a part of a group of filters. Answers whether that worked.
     Group(GroupPiece, oneshot::Sender<bool>),
@@ -143,13 +143,9 @@ impl<'c> Writer<'c> {
                 }
                 Some(Job::Filter(filters, reply)) => {
                     let stored = self.write_filters(|writer| {
-                        let mut blocks = 0;
-                        for (block_key, filter) in &filters {
-                            blocks += usize::from(writer.store(*block_key, filter.as_deref())?);
-                        }
-                        Ok(blocks)
+                        filters.iter().try_for_each(|(key, filter)| writer.store(*key, filter.as_deref()))
                     });
-                    let _ = reply.send(stored.is_some_and(|blocks| blocks > 0));
+                    let _ = reply.send(stored.is_some());
                     is_tidy = false;
                 }
                 Some(Job::Group(piece, reply)) => {
