@@ -92,23 +92,20 @@ impl Timestamp {
         let seconds = self.micros.div_euclid(1_000_000);
         let second_of_day = seconds.rem_euclid(86_400) as u32;
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-        let mut text = String::with_capacity(27);
-        push_padded(&mut text, year as u32, 4);
-        for (separator, value) in [
-            ('-', month),
-            ('-', day),
-            ('T', second_of_day / 3600),
-            (':', second_of_day / 60 % 60),
-            (':', second_of_day % 60),
-        ] {
-            text.push(separator);
-            push_padded(&mut text, value, 2);
-        }
-        if fraction != 0 {
-            text.push('.');
-            push_padded(&mut text, fraction as u32, 6);
-        }
-        text
+        let pair = |value: u32| [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8];
+        let ([c1, c2], [y1, y2]) = (pair(year as u32 / 100), pair(year as u32 % 100));
+        let ([m1, m2], [d1, d2]) = (pair(month), pair(day));
+        let [h1, h2] = pair(second_of_day / 3600);
+        let ([i1, i2], [s1, s2]) = (pair(second_of_day / 60 % 60), pair(second_of_day % 60));
+        let micros = fraction as u32;
+        let ([f1, f2], [f3, f4], [f5, f6]) =
+            (pair(micros / 10_000), pair(micros / 100 % 100), pair(micros % 100));
+        let text = [
+            c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'.', f1,
+            f2, f3, f4, f5, f6,
+        ];
+        let text = if fraction == 0 { text.split_at(19).0 } else { text.as_slice() };
+        String::from_utf8(text.to_vec()).unwrap_or_default()
     }
 }
 
@@ -137,14 +134,6 @@ fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let month_from_march = i64::from((month + 9) % 12);
     let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-fn push_padded(text: &mut String, value: u32, width: u32) {
-    let mut divisor = 10_u32.pow(width - 1);
-    while divisor > 0 {
-        text.push(char::from(b'0' + (value / divisor % 10) as u8));
-        divisor /= 10;
-    }
 }
 
 /// Shows the moment as RFC 3339 in UTC with microseconds, for people and logs.
