@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use self::supply::Failing;
 use crate::cursor::Cursor;
 use crate::instance::Instance;
-use crate::log::{Log, Prepared, Shared};
+use crate::log::Log;
 use crate::memory::Region;
 use crate::options::WhenFull;
 use crate::record::{Evicted, Record};
 use crate::recovery::{Recovery, RecoveryReport};
 use crate::segment::{Segment, mark_free};
+use crate::shared::{Prepared, Shared};
 use crate::stats::Notice;
 
 const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -233,6 +234,7 @@ impl Consumer {
         for prepared in prepared {
             self.discard_prepared(&shared, prepared);
         }
+        shared.drop_spares();
         self.free_evicted();
         self.free_complete(&shared);
         for pooled in std::mem::take(&mut self.pool) {
@@ -352,6 +354,9 @@ impl Consumer {
         }
         let ready = shared.writer.lock().rest.prepared.len() + self.pool.len();
         let headroom = self.target.saturating_sub(ready) * shared.options.segment_bytes;
+        if headroom > 0 && !shared.has_room_for(headroom, true) {
+            shared.drop_spares();
+        }
         let mut skip = 0;
         // What cannot be deleted makes no room: evicting more would only lose more.
         while headroom > 0

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::format::record_bytes;
-use crate::log::Shared;
 use crate::memory::Slot;
 use crate::record::Record;
 use crate::segment::Segment;
+use crate::shared::Shared;
 use crate::stats::Notice;
 
 /// A reader of the log, independent of all others: the place in the log where one lane is.

@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where to start reading: `format` (the bytes), `memory` (all unsafe memory access and its rules), `log` (append),
+//! Where to start reading: `format` (the bytes), `memory` (all unsafe memory access and its rules), `log` and `shared` (append),
 //! `consumer` (maintenance), `recovery` and `scan` (what a dead process left). The format is described in `docs/spool-format.md` and
 //! its reasons in `docs/adr/0001-spool-format.md`.
 
@@ -36,6 +36,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod appender;
 mod clock;
 mod consumer;
 mod cursor;
@@ -53,8 +54,10 @@ mod record;
 mod recovery;
 mod scan;
 mod segment;
+mod shared;
 mod slots;
 mod stats;
+mod writer_lock;
 
 pub use consumer::{Closed, Consumer, Maintenance};
 pub use cursor::Cursor;

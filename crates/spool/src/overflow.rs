@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use crate::clock;
 use crate::instance::segment_name;
-use crate::log::{Prepared, Rest, Shared};
 use crate::memory::Region;
+use crate::shared::{Prepared, Rest, Shared};
 
 impl Shared {
     /// Makes a segment file on the producer's thread: some tenths of a millisecond for each segment, which are nothing
@@ -20,14 +20,14 @@ impl Shared {
         let files = &self.context.files;
         let sequence = self.next_sequence();
         let path = directory.join(segment_name(sequence));
-        let file = files.create(&path, len as u64).ok()?;
+        let header = self.identity.header(sequence, len, clock::unix_nanos()).encode();
+        let file = files.create(&path, len as u64, &[&header]).ok()?;
         let Ok(map) = files.map(&file, &path, len) else {
             // Leftovers without records are removed by whoever adopts the directory.
             let _ = files.remove(&path);
             return None;
         };
-        let mut region = Region::mapped(map, len, &self.context.counters.resident_bytes);
-        region.write(0, &self.identity.header(sequence, len, clock::unix_nanos()).encode());
+        let region = Region::mapped(map, len, &self.context.counters.resident_bytes);
         self.account(len, false);
         Some(self.prepare(region, Some((sequence, path))))
     }

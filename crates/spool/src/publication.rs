@@ -1,8 +1,8 @@
-//! The hand-made lock-free steps: how a record becomes visible, and how a place is taken and given back.
+//! The hand-made steps: how a record becomes visible, how a place is taken and given back, and the writer's lock.
 //!
-//! Both act on words that they are given, so that the tests below can hand them words whose every interleaving they try.
+//! They act on words that they are given, so that the tests below can hand them words whose every interleaving they try.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 
 use crate::format::{PUBLISHED, RESERVED};
 
@@ -10,8 +10,7 @@ use crate::format::{PUBLISHED, RESERVED};
 pub(crate) trait Word<T> {
     fn load(&self, ordering: Ordering) -> T;
     fn store(&self, value: T, ordering: Ordering);
-    fn fetch_or(&self, bits: T, ordering: Ordering) -> T;
-    fn fetch_and(&self, bits: T, ordering: Ordering) -> T;
+    fn swap(&self, value: T, ordering: Ordering) -> T;
 }
 
 macro_rules! word {
@@ -28,20 +27,15 @@ macro_rules! word {
             }
 
             #[inline]
-            fn fetch_or(&self, bits: $integer, ordering: Ordering) -> $integer {
-                self.fetch_or(bits, ordering)
-            }
-
-            #[inline]
-            fn fetch_and(&self, bits: $integer, ordering: Ordering) -> $integer {
-                self.fetch_and(bits, ordering)
+            fn swap(&self, value: $integer, ordering: Ordering) -> $integer {
+                self.swap(value, ordering)
             }
         }
     };
 }
 
 word!(AtomicU32, u32);
-word!(AtomicU64, u64);
+word!(AtomicBool, bool);
 
 /// Makes a record visible whose length word this is; `write` puts everything else in place.
 ///
@@ -61,24 +55,16 @@ pub(crate) fn look(length: &impl Word<u32>) -> u32 {
     u32::from_le(length.load(Ordering::Acquire))
 }
 
-/// Takes a bit that is not set, and with it what belongs to it.
+/// Takes what a word stands for, if nobody has it.
 #[inline]
-pub(crate) fn take_bit(word: &impl Word<u64>) -> Option<u32> {
-    let mut seen = word.load(Ordering::Relaxed);
-    while seen != u64::MAX {
-        let bit = seen.trailing_ones();
-        seen = word.fetch_or(1 << bit, Ordering::Acquire);
-        if seen & 1 << bit == 0 {
-            return Some(bit);
-        }
-    }
-    None
+pub(crate) fn take(taken: &impl Word<bool>) -> bool {
+    !taken.load(Ordering::Relaxed) && !taken.swap(true, Ordering::Acquire)
 }
 
-/// Gives a bit back that [`take_bit`] returned. What was done with what belongs to it comes before whoever takes it next.
+/// Gives back what [`take`] took. What was done with it comes before whatever its next owner does.
 #[inline]
-pub(crate) fn give_bit(word: &impl Word<u64>, bit: u32) {
-    word.fetch_and(!(1 << bit), Ordering::Release);
+pub(crate) fn give(taken: &impl Word<bool>) {
+    taken.store(false, Ordering::Release);
 }
 
 #[cfg(test)]
@@ -93,7 +79,7 @@ mod tests {
     use super::*;
 
     word!(loom::sync::atomic::AtomicU32, u32);
-    word!(loom::sync::atomic::AtomicU64, u64);
+    word!(loom::sync::atomic::AtomicBool, bool);
 
     struct Place {
         length: loom::sync::atomic::AtomicU32,
@@ -118,7 +104,7 @@ mod tests {
                                 // SAFETY: published, hence not written any more; loom fails the test otherwise.
                                 assert_eq!(unsafe { *payload }, 7);
                             });
-                            Word::fetch_or(&place.marks, mark, Ordering::AcqRel);
+                            place.marks.fetch_or(mark, Ordering::AcqRel);
                             mark
                         } else {
                             0
@@ -138,27 +124,35 @@ mod tests {
 
     #[test]
     fn a_place_belongs_to_one_thread_at_a_time() {
-        for free in [0b1, 0b11] {
-            loom::model(move || {
-                let word = Arc::new(loom::sync::atomic::AtomicU64::new(!free));
-                let places = Arc::new([UnsafeCell::new(0_u32), UnsafeCell::new(0_u32)]);
-                let work = |word: &loom::sync::atomic::AtomicU64, places: &[UnsafeCell<u32>; 2]| {
-                    let Some(bit) = take_bit(word) else { return 0 };
-                    // SAFETY: the place is this thread's while it has the bit; loom fails the test otherwise.
-                    places[bit as usize].with_mut(|place| unsafe { *place += 1 });
-                    give_bit(word, bit);
-                    1
-                };
-                let other = {
-                    let (word, places) = (Arc::clone(&word), Arc::clone(&places));
-                    thread::spawn(move || work(&word, &places))
-                };
-                let done = work(&word, &places) + other.join().unwrap();
-                // SAFETY: the other thread has ended.
-                let total: u32 = places.iter().map(|place| place.with(|place| unsafe { *place })).sum();
-                assert_eq!(total, done);
-                assert_eq!(Word::load(&*word, Ordering::Acquire), !free);
-            });
+        loom::model(|| {
+            let shared = Arc::new((loom::sync::atomic::AtomicBool::new(false), UnsafeCell::new(0_u32)));
+            let work = |(word, place): &(loom::sync::atomic::AtomicBool, UnsafeCell<u32>)| {
+                if !take(word) {
+                    return 0;
+                }
+                // SAFETY: the place is this thread's until it is given back; loom fails the test otherwise.
+                place.with_mut(|place| unsafe { *place += 1 });
+                give(word);
+                1
+            };
+            let other = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || work(&shared))
+            };
+            let done = work(&shared) + other.join().unwrap();
+            assert!(done >= 1);
+            // SAFETY: the other thread has ended.
+            assert_eq!(shared.1.with(|place| unsafe { *place }), done);
+        });
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let word = AtomicBool::new(false);
+        for _ in 0..2 {
+            assert!(take(&word));
+            assert!(!take(&word));
+            give(&word);
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::format::{
     self, FIXED_HEADER_BYTES, HeaderFault, MAX_USER_HEADER_BYTES, ORDER_AT, ORDER_CHECK_AT, SegmentHeader,
 };
 use crate::instance::{self, Instance};
-use crate::log::Shared;
 use crate::memory::Region;
 use crate::record::{Evicted, Record};
 use crate::scan::{scan, walk};
 use crate::segment::{Identity, Segment};
+use crate::shared::Shared;
 use crate::slots;
 use crate::stats::Notice;
 

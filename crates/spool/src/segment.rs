@@ -361,38 +361,35 @@ impl Segment {
         self.place.read().region.is_some()
     }
 
-    /// Moves a sealed anonymous segment to a file. `make` creates it with the given length.
+    /// Moves a sealed anonymous segment to a file of `len` bytes that begins with `header`. `make` creates the file with this
+    /// content.
     ///
-    /// Returns the old and the new length, or nothing when it is not movable now.
+    /// Returns the memory that it was in, or nothing when it is not movable now.
     pub(crate) fn spill<E>(
         &self,
-        header: impl FnOnce(usize) -> Vec<u8>,
-        make: impl FnOnce(usize) -> Result<(Region, PathBuf), E>,
-    ) -> Result<Option<(usize, usize)>, E> {
+        len: usize,
+        mut header: Vec<u8>,
+        make: impl FnOnce(&[&[u8]]) -> Result<(Region, PathBuf), E>,
+    ) -> Result<Option<Arc<Region>>, E> {
         let Some(end) = self.sealed_end() else { return Ok(None) };
         let old = match &*self.place.read() {
             Place { region: Some(region), path: None, .. } => Arc::clone(region),
             _ => return Ok(None),
         };
-        if self.is_gone() || self.records_of(&old).1 != end {
+        if self.is_gone() || end > len || self.records_of(&old).1 != end {
             return Ok(None);
         }
-        let (mut region, path) = make(end.next_multiple_of(crate::options::PAGE_BYTES))?;
-        let len = region.len();
-        // Else the copy below meets a page fault for every page.
-        let _ = region.populate();
-        // From here on nobody marks: what is copied is what is marked.
+        // From here on nobody marks: what is written is what is marked.
         let mut place = self.place.write();
-        region.copy_from(&old, self.start, end);
-        region.store_header_word(SEALED_END_AT, end as u64);
-        let order = self.ordinal();
-        let mut head = header(len);
-        set_order(&mut head, order, end as u64);
-        region.write(0, &head);
+        let Some(records) = old.quiet_bytes(self.start, end - self.start) else { return Ok(None) };
+        set_order(&mut header, self.ordinal(), end as u64);
+        let (region, path) = make(&[&header, records])?;
+        // Else the first mark in each page meets a page fault.
+        let _ = region.populate();
         place.region = Some(Arc::new(region));
         place.path = Some(path);
-        let old_len = std::mem::replace(&mut place.len, len);
-        Ok(Some((old_len, len)))
+        place.len = len;
+        Ok(Some(old))
     }
 
     /// Follows the chain of records. Returns them, and where the chain ends.

@@ -13,13 +13,18 @@ use crate::filesystem::Filesystem;
 use crate::format::{self, Head, MAX_HELD_BYTES, SLOT_BYTES, SegmentHeader};
 use crate::instance::segment_name;
 use crate::memory::{Region, Slot};
-use crate::publication::{give_bit, take_bit};
+use crate::publication::{give, take};
 use crate::recovery::DamageKind;
 use crate::scan::{Scan, is_intact};
 use crate::segment::Aligned;
 
 /// Most records that can be held at a time: two thousand open spans in 1 MiB.
 pub(crate) const MAX_SLOTS: usize = 2048;
+
+/// Places in a row that a thread begins to look in: two cache lines of flags.
+const ROW_PLACES: usize = 64;
+/// How many records a thread does not try to hold after it found every place taken.
+const PAUSE: u32 = 64;
 
 /// Tells the places of one log from those of another, also across a fork.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -41,8 +46,9 @@ pub(crate) struct Slots {
     start: usize,
     salt: u32,
     pub(crate) path: PathBuf,
-    /// A bit for each place, set while it is taken.
-    taken: Vec<Aligned<AtomicU64>>,
+    /// For each place, whether it is taken.
+    taken: Vec<Aligned<[AtomicBool; ROW_PLACES]>>,
+    places: usize,
     /// Another process owns the file: nothing more is held.
     closed: AtomicBool,
 }
@@ -57,14 +63,20 @@ impl Slots {
     /// Takes over a blank file whose header is written.
     pub(crate) fn new(region: Region, start: usize, salt: u32, path: PathBuf) -> Self {
         let places = (region.len().saturating_sub(start) / SLOT_BYTES).min(MAX_SLOTS);
-        let taken = (0..places.div_ceil(64))
-            .map(|word| {
-                let left = places - 64 * word;
-                Aligned(AtomicU64::new(if left >= 64 { 0 } else { u64::MAX << left }))
-            })
+        let taken = (0..places.div_ceil(ROW_PLACES))
+            .map(|_| Aligned([const { AtomicBool::new(false) }; ROW_PLACES]))
             .collect();
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { id, region: Arc::new(region), start, salt, path, taken, closed: AtomicBool::new(false) }
+        Self {
+            id,
+            region: Arc::new(region),
+            start,
+            salt,
+            path,
+            taken,
+            places,
+            closed: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn region(&self) -> &Arc<Region> {
@@ -73,10 +85,7 @@ impl Slots {
 
     /// Returns how many records are held.
     pub(crate) fn held(&self) -> u64 {
-        let ones =
-            self.taken.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum::<u64>();
-        let places = (self.region.len().saturating_sub(self.start) / SLOT_BYTES).min(MAX_SLOTS);
-        ones.saturating_sub((self.taken.len() * 64 - places) as u64)
+        self.taken.iter().flat_map(|row| &row.0).map(|taken| u64::from(taken.load(Ordering::Relaxed))).sum()
     }
 
     /// From here on nothing is held any more.
@@ -110,9 +119,14 @@ impl Slots {
             return;
         }
         self.region.clear_slot(self.offset(held.index));
-        if let Some(word) = self.taken.get(held.index as usize / 64) {
-            give_bit(&word.0, held.index % 64);
+        if let Some(taken) = self.flag(held.index as usize) {
+            give(taken);
         }
+        let _ = LOOK.try_with(|look| look.set(Look { first: held.index, pause: 0 }));
+    }
+
+    fn flag(&self, index: usize) -> Option<&AtomicBool> {
+        self.taken.get(index / ROW_PLACES)?.0.get(index % ROW_PLACES)
     }
 
     fn offset(&self, index: u32) -> usize {
@@ -122,19 +136,56 @@ impl Slots {
     /// Takes a free place.
     #[inline]
     fn take(&self) -> Option<u32> {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static FIRST: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
+        let look = LOOK.try_with(Cell::get).unwrap_or(Look::NOWHERE);
+        let first = self.flag(look.first as usize).filter(|_| (look.first as usize) < self.places);
+        if first.is_some_and(take) {
+            let _ = LOOK.try_with(|next| next.set(Look { first: look.first + 1, pause: 0 }));
+            return Some(look.first);
         }
-        let first = FIRST.try_with(Cell::get).unwrap_or(0) % self.taken.len().max(1);
-        let (before, after) = self.taken.split_at_checked(first)?;
-        for (number, word) in (first..).zip(after).chain((0..).zip(before)) {
-            if let Some(bit) = take_bit(&word.0) {
-                return Some((64 * number) as u32 + bit);
+        self.take_elsewhere(look)
+    }
+
+    #[cold]
+    fn take_elsewhere(&self, look: Look) -> Option<u32> {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+        let set = |look| {
+            let _ = LOOK.try_with(|next| next.set(look));
+        };
+        if look.pause > 0 {
+            set(Look { pause: look.pause - 1, ..look });
+            return None;
+        }
+        let first = if (look.first as usize) < self.places {
+            look.first as usize
+        } else {
+            THREADS.fetch_add(1, Ordering::Relaxed) * ROW_PLACES % self.places.max(1)
+        };
+        for index in (first..self.places).chain(0..first) {
+            if self.flag(index).is_some_and(take) {
+                set(Look { first: index as u32 + 1, pause: 0 });
+                return Some(index as u32);
             }
         }
+        set(Look { first: first as u32, pause: PAUSE });
         None
     }
+}
+
+/// Where a thread looks for a free place first.
+#[derive(Clone, Copy)]
+struct Look {
+    first: u32,
+    /// How many times it does not look, since every place was taken.
+    pause: u32,
+}
+
+impl Look {
+    const NOWHERE: Self = Self { first: u32::MAX, pause: 0 };
+}
+
+thread_local! {
+    static LOOK: Cell<Look> = const { Cell::new(Look::NOWHERE) };
 }
 
 /// Reads what a dead process held. What it was just letting go counts by whether its successor is in the log.

@@ -10,10 +10,10 @@ use super::{Consumer, Pooled};
 use crate::clock;
 use crate::format::SLOT_BYTES;
 use crate::instance::Instance;
-use crate::log::{Prepared, Shared};
 use crate::memory::Region;
-use crate::options::MAX_PREPARED_SEGMENTS;
+use crate::options::{MAX_PREPARED_SEGMENTS, PAGE_BYTES};
 use crate::segment::mark_free;
+use crate::shared::{Prepared, Shared};
 use crate::slots::Slots;
 use crate::stats::Notice;
 
@@ -21,6 +21,8 @@ use crate::stats::Notice;
 const SPILLS_PER_CALL: usize = 8;
 /// Calls of `maintain` without need after which one segment less is kept ready.
 const CALM_CALLS: u32 = 1000;
+/// Calls of `maintain` without need after which memory of moved segments is given back.
+const SPARE_CALLS: u32 = 100;
 
 /// The disk does not take segments at the moment.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ impl Consumer {
             self.calm = 0;
         } else {
             self.calm += 1;
+            if self.calm.is_multiple_of(SPARE_CALLS) {
+                shared.drop_spares();
+            }
             if self.calm >= CALM_CALLS {
                 self.calm = 0;
                 self.target = (self.target - 1).max(shared.options.prepared_segments);
@@ -102,13 +107,12 @@ impl Consumer {
         }
         let sequence = shared.next_sequence();
         let Some(salt) = shared.salt(sequence) else { return };
-        let Ok((mut region, path)) = self.create_file(shared, sequence, len) else {
+        let mut header = shared.identity.header(sequence, len, clock::unix_nanos());
+        header.slot_bytes = SLOT_BYTES as u32;
+        let Ok((region, path)) = self.create_file(shared, sequence, len, &[&header.encode()]) else {
             self.slots_failed = true;
             return;
         };
-        let mut header = shared.identity.header(sequence, len, clock::unix_nanos());
-        header.slot_bytes = SLOT_BYTES as u32;
-        region.write(0, &header.encode());
         if region.populate().is_err() {
             self.slots_failed = true;
             drop(region);
@@ -173,10 +177,13 @@ impl Consumer {
             return Ok(Some(shared.prepare(region, Some((sequence, path)))));
         }
         if !shared.has_room_for(len, false) {
-            return Ok(None);
+            shared.drop_spares();
+            if !shared.has_room_for(len, false) {
+                return Ok(None);
+            }
         }
-        let (mut region, path) = self.create_file(shared, sequence, len)?;
-        region.write(0, &shared.identity.header(sequence, len, clock::unix_nanos()).encode());
+        let header = shared.identity.header(sequence, len, clock::unix_nanos()).encode();
+        let (region, path) = self.create_file(shared, sequence, len, &[&header])?;
         if let Err(error) = region.populate() {
             drop(region);
             // Leftovers without records are removed by whoever adopts the directory.
@@ -187,12 +194,13 @@ impl Consumer {
         Ok(Some(shared.prepare(region, Some((sequence, path)))))
     }
 
-    /// Creates and maps a segment file, creating the instance's directory first if there is none yet.
+    /// Creates and maps a segment file that begins with `content`, creating the instance's directory first if there is none yet.
     fn create_file(
         &mut self,
         shared: &Shared,
         sequence: u64,
         len: usize,
+        content: &[&[u8]],
     ) -> Result<(Region, PathBuf), (PathBuf, io::Error)> {
         let files = &shared.context.files;
         let instance = match self.instance.take() {
@@ -207,7 +215,7 @@ impl Consumer {
         };
         let path = instance.segment_path(sequence);
         self.instance = Some(instance);
-        let made = files.create(&path, len as u64).and_then(|file| {
+        let made = files.create(&path, len as u64, content).and_then(|file| {
             files.map(&file, &path, len).inspect_err(|_| {
                 let _ = files.remove(&path);
             })
@@ -274,17 +282,19 @@ impl Consumer {
         };
         let mut moved = false;
         for segment in waiting.iter().take(SPILLS_PER_CALL) {
+            let Some(end) = segment.sealed_end() else { continue };
             let sequence = segment.sequence;
-            let header = |len| shared.identity.header(sequence, len, clock::unix_nanos()).encode();
+            let used = end.next_multiple_of(PAGE_BYTES);
             // Of full length if it is not much shorter, for the file to be of use again.
             let whole = shared.options.segment_bytes;
-            let make = |len: usize| {
-                self.create_file(shared, sequence, if len <= whole && len * 2 > whole { whole } else { len })
-            };
-            match segment.spill(header, make) {
-                Ok(Some((old, new))) => {
-                    shared.unaccount(old, true);
-                    shared.account(new, false);
+            let len = if used <= whole && used * 2 > whole { whole } else { used };
+            let header = shared.identity.header(sequence, len, clock::unix_nanos()).encode();
+            let old_len = segment.len();
+            let make = |content: &[&[u8]]| self.create_file(shared, sequence, len, content);
+            match segment.spill(len, header, make) {
+                Ok(Some(old)) => {
+                    shared.account(len, false);
+                    shared.retire(old, old_len, end);
                     moved = true;
                 }
                 // A long record is still being copied into it.
