@@ -124,4 +124,8 @@ pub trait Exporter: Send + Sync + 'static {
 
     /// Delivers a batch.
     fn export(&self, batch: Batch) -> Export;
+
+    /// Called on endspan's thread when there was nothing to send for a second: the time to let go of memory that is kept
+    /// for the next batch. Default: nothing.
+    fn rest(&self) {}
 }

@@ -12,7 +12,7 @@ use endspan_model::Timestamp;
 /// Ids made from one seed.
 const IDS_PER_SEED: u32 = 1 << 16;
 
-/// An id's text: a new one in place, any other on the heap.
+/// An id's text: in place if it is as long as a UUID's, else on the heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IdText {
     Uuid([u8; 36]),
@@ -37,7 +37,10 @@ impl IdText {
 
 impl From<&str> for IdText {
     fn from(id: &str) -> Self {
-        Self::Text(id.into())
+        match id.as_bytes().try_into() {
+            Ok(text) => Self::Uuid(text),
+            Err(_) => Self::Text(id.into()),
+        }
     }
 }
 
@@ -124,10 +127,32 @@ impl Generator {
 fn format_v7(unix_millis: i64, random: (u64, u64)) -> [u8; 36] {
     let high = ((unix_millis as u64) << 16) | 0x7000 | (random.0 & 0x0FFF);
     let low = (random.1 >> 2) | 1 << 63;
-    let id = uuid::Uuid::from_u64_pair(high, low);
-    let mut text = [0_u8; 36];
-    id.hyphenated().encode_lower(&mut text);
+    let [a, b] = [(high >> 32) as u32, high as u32].map(hex);
+    let [c, d] = [(low >> 32) as u32, low as u32].map(hex);
+    let mut text = [b'-'; 36];
+    let mut put = |at: usize, digits: &[u8]| {
+        if let Some(place) = text.get_mut(at..at + digits.len()) {
+            place.copy_from_slice(digits);
+        }
+    };
+    let ([b1, b2], [c1, c2]) = ([&b[..4], &b[4..]], [&c[..4], &c[4..]]);
+    put(0, &a);
+    put(9, b1);
+    put(14, b2);
+    put(19, c1);
+    put(24, c2);
+    put(28, &d);
     text
+}
+
+/// Eight digits at once: one nibble a byte, then those above 9 are moved on to the letters.
+const fn hex(value: u32) -> [u8; 8] {
+    let mut nibbles = value as u64;
+    nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff;
+    nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (nibbles + 0x3030_3030_3030_3030 + letters * (b'a' - b'9' - 1) as u64).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -147,6 +172,17 @@ mod tests {
         assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
         let (seconds, _) = id.get_timestamp().unwrap().to_unix();
         assert_eq!(seconds as i64, now.unix_micros() / 1_000_000);
+    }
+
+    #[test]
+    fn digits_are_those_that_everybody_writes() {
+        for shift in 0..32 {
+            for value in [0x89ab_cdef_u32.rotate_left(shift), u32::MAX >> shift, 1 << shift, 0] {
+                assert_eq!(hex(value), *format!("{value:08x}").as_bytes(), "{value:x}");
+            }
+        }
+        let text = format_v7(0x0123_4567_89ab, (0xfff, u64::MAX));
+        assert_eq!(std::str::from_utf8(&text).unwrap(), "01234567-89ab-7fff-bfff-ffffffffffff");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::lane::{Phase, SpanKey};
 mod write;
 
 pub use write::RawSpan;
-pub(crate) use write::{Fields as RecordFields, bounded};
+pub(crate) use write::{RecordHead, Texts, bounded};
 
 /// Version of the layout that this crate writes, and the newest that it reads.
 pub(crate) const VERSION: u8 = 1;

@@ -9,10 +9,12 @@ use crate::context::{self, Context, Entered};
 use crate::error_record;
 use crate::ids::IdText;
 use crate::payload::{PayloadSource, set_member};
+use crate::record::{Tag, Texts};
 use crate::trace::Trace;
 use crate::usage::{self, Usage};
 
 mod builder;
+mod pool;
 mod write;
 
 pub use builder::SpanBuilder;
@@ -41,9 +43,8 @@ pub struct Span {
 /// What a span holds while it is open.
 struct Open {
     trace: Trace,
-    id: IdText,
-    parent_id: Option<IdText>,
-    name: Cow<'static, str>,
+    /// Ids, name and task, as they go into the log.
+    texts: Texts,
     start: Timestamp,
     end: Option<Timestamp>,
     /// The process that started it.
@@ -53,7 +54,6 @@ struct Open {
     input: Option<PayloadSource>,
     output: Option<PayloadSource>,
     data: Option<PayloadSource>,
-    task_id: Option<Box<str>>,
     expected: Option<Box<PayloadSource>>,
     /// What the spool holds of it for the case that this process dies.
     held: Option<Held>,
@@ -66,7 +66,7 @@ impl Span {
 
     /// Returns the span's id; empty for a no-op.
     pub fn id(&self) -> &str {
-        self.open.as_ref().map_or("", |open| open.id.as_str())
+        self.open.as_ref().map_or("", |open| open.text(Tag::SpanId))
     }
 
     /// Returns the id of the span's trace; empty for a no-op.
@@ -76,7 +76,7 @@ impl Span {
 
     /// Returns the id of the span's parent, if it has one.
     pub fn parent_id(&self) -> Option<&str> {
-        self.open.as_ref()?.parent_id.as_ref().map(IdText::as_str)
+        self.open.as_ref().map(|open| open.text(Tag::ParentId)).filter(|id| !id.is_empty())
     }
 
     /// Returns whether this span goes nowhere.
@@ -168,7 +168,7 @@ impl Span {
     /// Begins a child of this span.
     pub fn child(&self, name: impl Into<Cow<'static, str>>) -> SpanBuilder {
         match &self.open {
-            Some(open) => open.trace.span(name).parent_of(open.id.clone()),
+            Some(open) => open.trace.span(name).parent_of(open.id()),
             None => Trace { inner: None }.span(name),
         }
     }
@@ -204,6 +204,7 @@ impl Span {
         // The clock may have been set back meanwhile, and no span ends before it starts.
         let end = *open.end.get_or_insert_with(|| clock::now().max(open.start));
         open.write_end(end);
+        pool::give(open);
     }
 
     pub(crate) fn mark_scope(&mut self, in_scope: bool) {
@@ -226,8 +227,49 @@ impl fmt::Debug for Span {
 }
 
 impl Open {
+    /// Memory for a span that has not begun.
+    fn blank() -> Box<Self> {
+        Box::new(Self {
+            trace: Trace { inner: None },
+            texts: Texts::EMPTY,
+            start: Timestamp::MIN,
+            end: None,
+            generation: 0,
+            status: None,
+            span_type: None,
+            input: None,
+            output: None,
+            data: None,
+            expected: None,
+            held: None,
+            in_scope: false,
+        })
+    }
+
+    /// Forgets everything but bytes that are going to be overwritten.
+    fn clear(&mut self) {
+        let Self { trace, texts, start: _, end, generation: _, status, span_type, .. } = self;
+        *trace = Trace { inner: None };
+        texts.clear();
+        (*end, *status, *span_type) = (None, None, None);
+        let Self { input, output, data, expected, held, in_scope, .. } = self;
+        for payload in [input, output, data] {
+            *payload = None;
+        }
+        (*expected, *held, *in_scope) = (None, None, false);
+    }
+
+    fn text(&self, tag: Tag) -> &str {
+        std::str::from_utf8(self.texts.text(tag)).unwrap_or_default()
+    }
+
+    fn id(&self) -> IdText {
+        let id = self.texts.text(Tag::SpanId);
+        id.try_into().map_or_else(|_| self.text(Tag::SpanId).into(), IdText::Uuid)
+    }
+
     fn context(&self) -> Context {
-        Context { trace: self.trace.clone(), span_id: self.id.clone() }
+        Context { trace: self.trace.clone(), span_id: self.id() }
     }
 }
 

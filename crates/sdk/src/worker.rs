@@ -49,6 +49,8 @@ const TICKS: [(Duration, Duration); 4] = [
     (Duration::from_secs(10), Duration::from_millis(20)),
     (Duration::MAX, Duration::from_millis(50)),
 ];
+/// After how long without a request the exporters rest.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// How often orphans of other processes are looked for.
 const ADOPT_EVERY: Duration = Duration::from_secs(60);
 /// How often the log is maintained while requests come and go faster than the tick.
@@ -83,6 +85,8 @@ pub(crate) struct Worker {
     maintained: Instant,
     adopted: Instant,
     published: Instant,
+    /// When the last request began, until the exporters are told to rest.
+    sent: Option<Instant>,
     drops: Throttle,
     dropped_seen: u64,
     /// What the metrics were told of drops, for each destination and reason.
@@ -121,6 +125,7 @@ impl Worker {
             maintained: now,
             adopted: now,
             published: now,
+            sent: None,
             drops: Throttle::default(),
             dropped_seen: 0,
             drops_told: HashMap::new(),
@@ -172,7 +177,7 @@ impl Worker {
         let moment = self.moment(now);
         let mut records = std::mem::take(&mut self.records);
         // Not what comes meanwhile: a busy producer must not keep this thread from sending.
-        let until = self.consumer.log().stats().appended_records;
+        let until = self.consumer.log().appended_records();
         while self.read < until {
             let read = self.consumer.poll(READ_RECORDS, READ_BYTES, &mut records);
             if read == 0 {
@@ -250,7 +255,9 @@ impl Worker {
         let export =
             export.unwrap_or_else(|_| Box::pin(std::future::ready(Outcome::Rejected(Failure::OTHER))));
         let (abort, registration) = AbortHandle::new_pair();
-        self.under_way.insert((lane, request), UnderWay { abort, phase, spans, began: Instant::now() });
+        let began = Instant::now();
+        self.sent = Some(began);
+        self.under_way.insert((lane, request), UnderWay { abort, phase, spans, began });
         let guarded = AssertUnwindSafe(Abortable::new(export, registration)).catch_unwind();
         self.in_flight.push(
             guarded
@@ -293,6 +300,14 @@ impl Worker {
             return;
         }
         self.maintained = now;
+        if self.in_flight.is_empty()
+            && self.sent.take_if(|sent| now.saturating_duration_since(*sent) >= REST_AFTER).is_some()
+        {
+            for exporter in &self.exporters {
+                // A panic was printed by the panic hook; there is nothing to add.
+                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| exporter.rest()));
+            }
+        }
         if now.saturating_duration_since(self.adopted) >= ADOPT_EVERY {
             self.adopted = now;
             self.consumer.adopt_orphans();

@@ -115,6 +115,10 @@ impl Exporter for AgentexExporter {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move { inner.deliver(batch).await })
     }
+
+    fn rest(&self) {
+        self.inner.client.rest();
+    }
 }
 
 impl Inner {
@@ -129,7 +133,7 @@ impl Inner {
 
     /// Returns `None` if the server has no batches.
     async fn deliver_together(&self, batch: &Batch) -> Option<Outcome> {
-        let mut body = self.client.body(batch.spans.len() * 1024);
+        let mut body = self.client.body(batch);
         body.extend_from_slice(b"{\"items\":[");
         for (index, entry) in batch.spans.iter().enumerate() {
             if index > 0 {

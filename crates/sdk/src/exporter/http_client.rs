@@ -122,9 +122,13 @@ pub(super) struct HttpClient {
 #[derive(Clone, Default)]
 struct Bodies(Arc<Mutex<Vec<Vec<u8>>>>);
 
-/// How many are kept, of up to how many bytes: requests of small spans. Others cost more to fill than to come by.
+/// How many are kept, of up to how many bytes: somewhat more than a request has at most. They go when there is nothing to
+/// send for a while.
 const KEPT_BODIES: usize = 4;
-const KEPT_BODY_BYTES: usize = 2 << 20;
+const KEPT_BODY_BYTES: usize = 5 << 20;
+
+/// What an item takes beside its payloads, at a guess.
+const ITEM_BYTES: usize = 768;
 
 impl Bodies {
     fn take(&self) -> Option<Vec<u8>> {
@@ -139,6 +143,12 @@ impl Bodies {
         {
             body.clear();
             kept.push(body);
+        }
+    }
+
+    fn clear(&self) {
+        if let Ok(mut kept) = self.0.try_lock() {
+            *kept = Vec::new();
         }
     }
 }
@@ -195,11 +205,17 @@ impl HttpClient {
         }
     }
 
-    /// Returns an empty buffer for a body.
-    pub(super) fn body(&self, capacity: usize) -> Vec<u8> {
+    /// Returns an empty buffer for a body that holds these spans.
+    pub(super) fn body(&self, batch: &Batch) -> Vec<u8> {
+        let payloads: usize = batch.spans.iter().map(|entry| entry.span.payload_bytes()).sum();
         let mut body = self.bodies.take().unwrap_or_default();
-        body.reserve(capacity);
+        body.reserve(payloads + batch.spans.len() * ITEM_BYTES);
         body
+    }
+
+    /// Lets go of the memory of bodies that were sent.
+    pub(super) fn rest(&self) {
+        self.bodies.clear();
     }
 
     /// Sends a request to a path under the address and judges the answer.
@@ -273,6 +289,8 @@ mod tests {
         }
         assert_eq!(bodies.0.lock().unwrap().len(), KEPT_BODIES);
         assert!(bodies.take().is_some_and(|body| body.is_empty() && body.capacity() >= 1000));
+        bodies.clear();
+        assert!(bodies.take().is_none(), "nothing is kept for long");
         let _kept_from_us = bodies.0.lock().unwrap();
         assert!(bodies.take().is_none(), "nobody waits");
     }

@@ -128,7 +128,7 @@ impl Exporter for SgpExporter {
     }
 
     fn export(&self, batch: Batch) -> Export {
-        let mut body = self.client.body(batch.spans.len() * 1024);
+        let mut body = self.client.body(&batch);
         body.extend_from_slice(b"{\"items\":[");
         for (index, entry) in batch.spans.iter().enumerate() {
             if index > 0 {
@@ -143,6 +143,10 @@ impl Exporter for SgpExporter {
             let answer = client.send(Method::PUT, "/v5/spans/batch", true, attempt, body).await;
             answer.outcome
         })
+    }
+
+    fn rest(&self) {
+        self.client.rest();
     }
 }
 

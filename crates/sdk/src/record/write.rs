@@ -1,12 +1,12 @@
-//! A span's record on its way into the log: one small buffer on the stack, payloads by reference.
+//! A span's record on its way into the log: texts in one small buffer, payloads by reference.
 
 use endspan_model::limits::MAX_NAME_BYTES;
 use endspan_model::{SpanType, Status, Timestamp};
 
 use super::{FLAG_ENDED, FLAG_UNCHECKED, HEAD_BYTES, Tag, VERSION};
 
-/// Everything but payloads fits here for all but the longest names; then a block of the heap is taken.
-const STACK_BYTES: usize = 256;
+/// Head, ids and name fit here for all but the longest names; then a block of the heap is taken.
+const TEXTS_BYTES: usize = 240;
 const FIELD_HEAD_BYTES: usize = 5;
 /// A UUID as text.
 const ID_BYTES: usize = 36;
@@ -48,78 +48,124 @@ pub struct RawSpan<'a> {
     pub expected: Option<&'a [u8]>,
 }
 
-/// A span as the bytes of its fields.
-pub(crate) struct Fields<'a> {
+/// What stands in the head of a record on its way.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordHead {
     pub(crate) start: Timestamp,
     pub(crate) end: Option<Timestamp>,
     pub(crate) status: Option<Status>,
     pub(crate) span_type: Option<SpanType>,
     /// The payloads are not validated yet.
     pub(crate) unchecked: bool,
-    /// Ids, name and other texts.
-    pub(crate) texts: [(Tag, Option<&'a [u8]>); 6],
-    pub(crate) payloads: [(Tag, Option<&'a [u8]>); 4],
 }
 
+/// The payloads of a record, in its order.
+pub(crate) type Payloads<'a> = [(Tag, Option<&'a [u8]>); 4];
+
 impl RawSpan<'_> {
-    pub(crate) fn fields(&self) -> Fields<'_> {
-        Fields {
+    /// Calls `append` with the parts of the record.
+    pub(crate) fn write<T>(&self, append: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let head = RecordHead {
             start: self.start,
             end: self.end,
             status: self.status,
             span_type: self.span_type,
             unchecked: false,
-            texts: [
-                (Tag::TraceId, Some(self.trace_id.as_bytes())),
-                (Tag::SpanId, Some(self.id.as_bytes())),
-                (Tag::Name, Some(bounded(self.name).as_bytes())),
-                (Tag::ParentId, self.parent_id.map(str::as_bytes)),
-                (Tag::TaskId, self.task_id.map(str::as_bytes)),
-                (Tag::GroupId, self.group_id.map(str::as_bytes)),
-            ],
-            payloads: [
-                (Tag::Input, self.input),
-                (Tag::Output, self.output),
-                (Tag::Metadata, self.data),
-                (Tag::Expected, self.expected),
-            ],
-        }
+        };
+        let mut texts = Texts::EMPTY;
+        texts.fill(&[
+            (Tag::TraceId, Some(self.trace_id.as_bytes())),
+            (Tag::SpanId, Some(self.id.as_bytes())),
+            (Tag::Name, Some(bounded(self.name).as_bytes())),
+            (Tag::ParentId, self.parent_id.map(str::as_bytes)),
+            (Tag::TaskId, self.task_id.map(str::as_bytes)),
+            (Tag::GroupId, self.group_id.map(str::as_bytes)),
+        ]);
+        let payloads = [
+            (Tag::Input, self.input),
+            (Tag::Output, self.output),
+            (Tag::Metadata, self.data),
+            (Tag::Expected, self.expected),
+        ];
+        texts.write(&head, payloads, append)
     }
 }
 
-impl Fields<'_> {
-    /// Calls `append` with the parts of the record.
+/// A record up to its payloads: room for the head, then ids, name and other texts, as they go into the log. Made once for a
+/// span, and used for its start and for its end.
+pub(crate) struct Texts {
+    place: [u8; TEXTS_BYTES],
+    /// Texts that are too long for the place.
+    heap: Vec<u8>,
+    len: u32,
+}
+
+impl Texts {
+    pub(crate) const EMPTY: Self = Self { place: [0; TEXTS_BYTES], heap: Vec::new(), len: 0 };
+
+    /// Puts the texts in place, where there are none.
     #[inline]
-    pub(crate) fn write<T>(&self, append: impl FnOnce(&[&[u8]]) -> T) -> T {
-        let text_bytes: usize =
-            self.texts.iter().map(|(_, text)| text.map_or(0, |text| FIELD_HEAD_BYTES + text.len())).sum();
-        let need = HEAD_BYTES + text_bytes + self.payloads.len() * FIELD_HEAD_BYTES;
-        let mut stack = [0_u8; STACK_BYTES];
-        let mut heap;
-        let buffer = match stack.get_mut(..need) {
-            Some(buffer) => buffer,
+    pub(crate) fn fill(&mut self, texts: &[(Tag, Option<&[u8]>); 6]) {
+        let texts_bytes: usize =
+            texts.iter().map(|(_, text)| text.map_or(0, |text| FIELD_HEAD_BYTES + text.len())).sum();
+        let len = HEAD_BYTES + texts_bytes;
+        self.len = u32::try_from(len).unwrap_or(u32::MAX);
+        let place = match self.place.get_mut(HEAD_BYTES..len) {
+            Some(place) => place,
             None => {
-                heap = vec![0; need];
-                heap.as_mut_slice()
+                self.heap = vec![0; len];
+                self.heap.get_mut(HEAD_BYTES..).unwrap_or_default()
             }
         };
-        let mut writer = Writer { left: buffer };
-        writer.put(&self.head());
-        for (tag, text) in self.texts {
+        let mut writer = Writer { left: place };
+        for (tag, text) in texts {
             if let Some(text) = text {
-                writer.put(&field_head(tag, text.len()));
+                writer.put(&field_head(*tag, text.len()));
                 writer.put(text);
             }
         }
-        for (tag, payload) in self.payloads {
-            writer.put(&field_head(tag, payload.map_or(0, <[u8]>::len)));
+    }
+
+    /// Forgets the texts.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        if !self.heap.is_empty() {
+            self.heap = Vec::new();
         }
-        let (head, field_heads) = buffer.split_at_checked(HEAD_BYTES + text_bytes).unwrap_or((buffer, &[]));
-        let mut parts: [&[u8]; 9] = [head, &[], &[], &[], &[], &[], &[], &[], &[]];
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.heap.is_empty() {
+            self.place.get(..self.len as usize).unwrap_or_default()
+        } else {
+            &self.heap
+        }
+    }
+
+    /// Returns a text by its tag; empty if there is none.
+    pub(crate) fn text(&self, tag: Tag) -> &[u8] {
+        let fields = super::Fields(self.bytes().get(HEAD_BYTES..).unwrap_or_default());
+        fields.into_iter().find(|(found, _)| *found == tag as u8).map_or(&[], |(_, text)| text)
+    }
+
+    /// Calls `append` with the parts of the record.
+    #[inline]
+    pub(crate) fn write<T>(
+        &mut self,
+        head: &RecordHead,
+        payloads: Payloads<'_>,
+        append: impl FnOnce(&[&[u8]]) -> T,
+    ) -> T {
+        let front = if self.heap.is_empty() { self.place.as_mut_slice() } else { self.heap.as_mut_slice() };
+        if let Some(place) = front.first_chunk_mut() {
+            *place = head.bytes();
+        }
+        let heads = payloads.map(|(tag, payload)| field_head(tag, payload.map_or(0, <[u8]>::len)));
+        let mut parts: [&[u8]; 9] = [self.bytes(), &[], &[], &[], &[], &[], &[], &[], &[]];
         let mut used = 1;
-        for (field_head, (_, payload)) in field_heads.chunks_exact(FIELD_HEAD_BYTES).zip(self.payloads) {
+        for (field_head, (_, payload)) in heads.iter().zip(payloads) {
             let Some(payload) = payload else { continue };
-            for part in [field_head, payload] {
+            for part in [field_head.as_slice(), payload] {
                 if let Some(place) = parts.get_mut(used) {
                     *place = part;
                 }
@@ -128,8 +174,10 @@ impl Fields<'_> {
         }
         append(parts.get(..used).unwrap_or(&parts))
     }
+}
 
-    fn head(&self) -> [u8; HEAD_BYTES] {
+impl RecordHead {
+    fn bytes(&self) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
         let end = self.end.unwrap_or(Timestamp::MIN);
         head[0] = VERSION;

@@ -5,24 +5,23 @@ use std::pin::pin;
 
 use endspan_model::{SpanType, Timestamp};
 
-use super::{Open, Span, accept};
+use super::{Open, Span, accept, pool};
 use crate::ids::{self, IdText};
 use crate::payload::PayloadSource;
+use crate::record::{Tag, bounded};
 use crate::trace::Trace;
 use crate::{clock, context};
 
 /// A span that has not started yet.
 #[must_use = "nothing happens until the span is started"]
 pub struct SpanBuilder {
-    trace: Trace,
+    /// The span to be, where it is going to stay.
+    open: Option<Box<Open>>,
     name: Cow<'static, str>,
     parent: Parent,
     id: Option<IdText>,
     start: Option<Timestamp>,
-    input: Option<PayloadSource>,
-    data: Option<PayloadSource>,
     task_id: Option<Box<str>>,
-    span_type: Option<SpanType>,
 }
 
 enum Parent {
@@ -32,18 +31,14 @@ enum Parent {
 }
 
 impl SpanBuilder {
+    #[inline]
     pub(crate) fn new(trace: Trace, name: Cow<'static, str>) -> Self {
-        Self {
-            trace,
-            name,
-            parent: Parent::Ambient,
-            id: None,
-            start: None,
-            input: None,
-            data: None,
-            task_id: None,
-            span_type: None,
-        }
+        let open = (!trace.is_noop()).then(|| {
+            let mut open = pool::take();
+            open.trace = trace;
+            open
+        });
+        Self { open, name, parent: Parent::Ambient, id: None, start: None, task_id: None }
     }
 
     pub(crate) fn parent_of(mut self, parent: IdText) -> Self {
@@ -54,7 +49,7 @@ impl SpanBuilder {
     /// Sets the parent, in place of the ambient one.
     pub fn parent(self, parent: &Span) -> Self {
         match &parent.open {
-            Some(open) => self.parent_of(open.id.clone()),
+            Some(open) => self.parent_of(open.id()),
             None => self,
         }
     }
@@ -85,16 +80,16 @@ impl SpanBuilder {
 
     /// Sets the input.
     pub fn input(mut self, input: impl Into<PayloadSource>) -> Self {
-        if !self.trace.is_noop() {
-            self.input = accept(&self.trace, input.into());
+        if let Some(open) = &mut self.open {
+            open.input = accept(&open.trace, input.into());
         }
         self
     }
 
     /// Sets the data (SGP calls it metadata).
     pub fn data(mut self, data: impl Into<PayloadSource>) -> Self {
-        if !self.trace.is_noop() {
-            self.data = accept(&self.trace, data.into());
+        if let Some(open) = &mut self.open {
+            open.data = accept(&open.trace, data.into());
         }
         self
     }
@@ -106,50 +101,42 @@ impl SpanBuilder {
     }
 
     /// Sets what kind of work this is.
-    pub const fn span_type(mut self, span_type: SpanType) -> Self {
-        self.span_type = Some(span_type);
+    pub fn span_type(mut self, span_type: SpanType) -> Self {
+        if let Some(open) = &mut self.open {
+            open.span_type = Some(span_type);
+        }
         self
     }
 
     /// Starts the span.
     pub fn start(self) -> Span {
-        let Some(inner) = &self.trace.inner else { return Span::NOOP };
+        let Some(mut open) = self.open else { return Span::NOOP };
+        let Some(inner) = &open.trace.inner else { return Span::NOOP };
         let start = self.start.unwrap_or_else(clock::now);
-        let parent_id = match self.parent {
-            Parent::Id(id) => Some(id),
+        let ambient;
+        let parent_id = match &self.parent {
+            Parent::Id(id) => Some(id.as_bytes()),
             Parent::None => None,
             Parent::Ambient => {
-                let near = context::with_current(|current| {
-                    self.trace.is_same(&current.trace).then(|| current.span_id.clone())
-                });
-                let near = near.flatten();
-                #[cfg(feature = "otlp")]
-                let near = near.or_else(|| self.trace.remote().map(|remote| remote.span_id().into()));
-                near
+                ambient = ambient_parent(&open.trace);
+                ambient.as_ref().map(IdText::as_bytes)
             }
         };
+        let id = self.id.unwrap_or_else(|| ids::new_id(start));
+        let task_id = self.task_id.as_ref().or(inner.task_id.as_ref());
+        open.texts.fill(&[
+            (Tag::TraceId, Some(inner.trace_id.as_bytes())),
+            (Tag::SpanId, Some(id.as_bytes())),
+            (Tag::Name, Some(bounded(&self.name).as_bytes())),
+            (Tag::ParentId, parent_id),
+            (Tag::TaskId, task_id.map(|task_id| task_id.as_bytes())),
+            (Tag::GroupId, inner.group_id.as_ref().map(|group_id| group_id.as_bytes())),
+        ]);
         let observed = inner.pipeline.observability_ids();
-        let mut span = Span {
-            open: Some(Box::new(Open {
-                id: self.id.unwrap_or_else(|| ids::new_id(start)),
-                parent_id,
-                name: self.name,
-                start,
-                end: None,
-                generation: endspan_spool::fork_generation(),
-                status: None,
-                span_type: None,
-                input: self.input,
-                output: None,
-                data: self.data,
-                task_id: self.task_id,
-                expected: None,
-                held: None,
-                in_scope: false,
-                trace: self.trace,
-            })),
-        };
-        if let Some(span_type) = self.span_type {
+        open.start = start;
+        open.generation = endspan_spool::fork_generation();
+        let mut span = Span { open: Some(open) };
+        if let Some(span_type) = span.open.as_ref().and_then(|open| open.span_type) {
             span.set_type(span_type);
         }
         if let Some((trace_id, span_id)) = observed {
@@ -244,4 +231,15 @@ impl SpanBuilder {
     pub async fn instrument<F: Future>(self, future: F) -> F::Output {
         self.scope(async |_span| future.await).await
     }
+}
+
+/// Returns the parent of a span to which none is given: the current span of its trace, else the one that the trace goes on
+/// from.
+fn ambient_parent(trace: &Trace) -> Option<IdText> {
+    let near =
+        context::with_current(|current| trace.is_same(&current.trace).then(|| current.span_id.clone()));
+    let near = near.flatten();
+    #[cfg(feature = "otlp")]
+    let near = near.or_else(|| trace.remote().map(|remote| remote.span_id().into()));
+    near
 }

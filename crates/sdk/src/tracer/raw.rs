@@ -28,7 +28,7 @@ impl Tracer {
         }
         let phase = if span.end.is_some() { Phase::End } else { Phase::Start };
         let at = span.end.unwrap_or(span.start);
-        span.fields().write(|parts| self.pipeline.append(phase, at, parts));
+        span.write(|parts| self.pipeline.append(phase, at, parts));
     }
 
     /// Hands over the start of a span whose end will be handed over with what this returns. Cheaper than
@@ -37,14 +37,14 @@ impl Tracer {
         if !self.pipeline.enabled {
             return RawStart::default();
         }
-        RawStart(span.fields().write(|parts| self.pipeline.append_start(span.start, parts)))
+        RawStart(span.write(|parts| self.pipeline.append_start(span.start, parts)))
     }
 
     /// Hands over the end of a span. In a forked child, what its parent holds of the span stays held.
     pub fn submit_raw_end(&self, span: &RawSpan<'_>, start: RawStart) {
         if self.pipeline.enabled {
             let at = span.end.unwrap_or(span.start);
-            span.fields().write(|parts| self.pipeline.append_releasing(Phase::End, at, parts, start.0));
+            span.write(|parts| self.pipeline.append_releasing(Phase::End, at, parts, start.0));
         }
     }
 

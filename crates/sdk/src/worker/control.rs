@@ -32,6 +32,13 @@ pub(super) struct Shutdown {
     replies: Vec<Reply>,
 }
 
+/// Longest wait that is kept: callers may ask for [`Duration::MAX`], which no clock can tell.
+const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+fn deadline_of(now: Instant, timeout: Duration) -> Instant {
+    now.checked_add(timeout.min(LONGEST_WAIT)).unwrap_or(now)
+}
+
 impl Worker {
     pub(super) fn obey(&mut self, control: Option<Control>) {
         let now = Instant::now();
@@ -40,12 +47,12 @@ impl Worker {
         match control {
             Some(Control::Flush { timeout, reply }) => {
                 let epoch = self.engine.end_epoch();
-                self.flushes.push(Flush { epoch, deadline: now + timeout, reply });
+                self.flushes.push(Flush { epoch, deadline: deadline_of(now, timeout), reply });
                 self.engine.hurry(true, moment);
             }
             Some(Control::Shutdown { timeout, leave, reply }) => {
                 self.engine.hurry(true, moment);
-                let deadline = now + timeout;
+                let deadline = deadline_of(now, timeout);
                 match &mut self.shutdown {
                     Some(shutdown) => {
                         shutdown.deadline = shutdown.deadline.min(deadline);

@@ -122,6 +122,23 @@ fn sigkill_right_after_5000_spans_ended_loses_none() {
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
+/// A program that does not handle it is killed by it like by any other signal.
+#[cfg(unix)]
+#[test]
+fn sigterm_loses_none() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::Hang);
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = child("be killed", &backend.url(), directory.path());
+    // SAFETY: a signal to a process that we started and did not wait for.
+    assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) }, 0);
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGTERM));
+    let report = take_over(&backend, directory.path(), 5000).shutdown();
+    assert_conserved(&report);
+    assert_eq!((report.delivered(), report.dropped()), (5000, 0), "{report}");
+}
+
 #[test]
 fn spans_that_were_open_when_their_process_died_say_so() {
     let backend = FakeBackend::start();

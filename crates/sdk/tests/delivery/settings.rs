@@ -94,3 +94,32 @@ fn row_81_a_batch_never_mixes_starts_and_ends() {
     }
     assert_eq!(phases.len(), 2, "{phases:?}");
 }
+
+#[test]
+fn one_line_says_what_goes_where_and_a_switched_off_exporter_says_so_once() {
+    let environment = || Environment::fixed([]);
+    let sgp = endspan::SgpExporter::builder().environment(environment()).api_key("secret").account_id("a");
+    let agentex = endspan::AgentexExporter::builder().environment(environment()).write_starts(true);
+    let off = endspan::SgpExporter::builder().environment(environment()).api_key("secret");
+    let text = crate::isolation::captured(|| {
+        let tracer = endspan::Tracer::builder()
+            .environment(environment())
+            .spool(false)
+            .exporter(sgp.base_url("http://sgp.invalid").build())
+            .exporter(agentex.base_url("http://agentex.invalid").build())
+            .exporter(off.build())
+            .build();
+        make_spans(&tracer, "t", 1);
+        tracer.shutdown_within(std::time::Duration::ZERO);
+    });
+    let lines = |word: &str| text.lines().filter(|line| line.contains(word)).collect::<Vec<_>>();
+    let [begins] = lines("begins")[..] else { panic!("{text}") };
+    for part in
+        ["INFO", "sgp http://sgp.invalid a (end only)", "http://agentex.invalid", "starts after 5s, and ends"]
+    {
+        assert!(begins.contains(part), "{part}: {begins}");
+    }
+    let [off] = lines("switched off")[..] else { panic!("{text}") };
+    assert!(off.contains("INFO") && off.contains("SGP_ACCOUNT_ID"), "{off}");
+    assert!(!text.contains("secret"), "{text}");
+}

@@ -63,6 +63,20 @@ fn row_97_a_linger_in_progress_loses_nothing() {
 }
 
 #[test]
+fn a_timeout_may_be_for_ever() {
+    let backend = FakeBackend::start();
+    let tracer = builder().linger(PATIENCE).exporter(sgp(&backend)).build();
+    for round in 1..=2 {
+        make_spans(&tracer, "t", 1);
+        let report = tracer.flush(Duration::MAX);
+        assert_conserved(&report);
+        assert_eq!((report.delivered(), report.timed_out), (round, false));
+    }
+    make_spans(&tracer, "t", 1);
+    assert_eq!(tracer.shutdown_within(Duration::MAX).delivered(), 3);
+}
+
+#[test]
 fn row_98_a_new_tracer_starts_afresh() {
     let recorder = Recorder::delivering();
     for round in 1..=2 {

@@ -1,7 +1,7 @@
 //! The pipeline under a virtual clock and scripted misfortune.
 //!
 //! Each seed makes a world: destinations with random settings, spans that start and end, regimes of failure that come
-//! and go, flushes, evictions and crashes. The engine and the lanes are the real ones; only the log, the clock and the
+//! and go, half-written answers, jumps of the clock, flushes, evictions and crashes. The engine and the lanes are the real ones; only the log, the clock and the
 //! servers are models. After every run:
 //!
 //! - every account closes: accepted = delivered + superseded + dropped(reason) + pending, and nothing is pending;

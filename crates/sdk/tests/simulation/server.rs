@@ -19,6 +19,8 @@ pub(crate) enum Regime {
     Refusing,
     Hanging,
     ResetAfterApply,
+    /// Takes a part of the request, and breaks off in the middle of its answer.
+    HalfAnswering,
     Unauthorized,
     Flaky,
 }
@@ -48,13 +50,14 @@ pub(crate) struct Server {
     pub(crate) max_bytes: u32,
     pub(crate) stored: BTreeMap<u64, Stored>,
     pub(crate) starts_after_ends: u32,
+    wilder: bool,
 }
 
 /// A request's fate: what the client will be told, and when. `None`: nothing, ever.
 pub(crate) type Told = Option<(Duration, Outcome)>;
 
 impl Server {
-    pub(crate) fn new(random: &mut Rng) -> Self {
+    pub(crate) fn new(random: &mut Rng, wilder: bool) -> Self {
         Self {
             regime: Regime::Healthy,
             taste: match random.u8(..3) {
@@ -66,6 +69,7 @@ impl Server {
             max_bytes: if random.bool() { u32::MAX } else { random.u32(3_000..50_000) },
             stored: BTreeMap::new(),
             starts_after_ends: 0,
+            wilder,
         }
     }
 
@@ -79,6 +83,7 @@ impl Server {
             5 => Regime::ResetAfterApply,
             6 => Regime::Unauthorized,
             7 => Regime::Flaky,
+            8 if self.wilder => Regime::HalfAnswering,
             _ => Regime::Healthy,
         };
     }
@@ -94,6 +99,7 @@ impl Server {
                 0 => Regime::Unavailable,
                 1 => Regime::ResetAfterApply,
                 2 => Regime::Hanging,
+                _ if self.wilder && random.bool() => Regime::HalfAnswering,
                 _ => Regime::Healthy,
             },
             regime => regime,
@@ -114,6 +120,11 @@ impl Server {
                     self.serve(entries);
                 }
                 return None;
+            }
+            Regime::HalfAnswering => {
+                let taken = random.usize(0..=entries.len());
+                self.serve(entries.get(..taken).unwrap_or_default());
+                Outcome::Retryable { after: None, failure: Failure::NETWORK }
             }
             Regime::ResetAfterApply => {
                 self.serve(entries);

@@ -25,6 +25,8 @@ enum Event {
     Answer(usize, RequestId, Outcome),
     Regime(usize),
     Hurry(bool),
+    /// The process was stopped for a while, or its clock is set forward.
+    Jump(Duration),
     Crash,
     Recover,
 }
@@ -69,7 +71,9 @@ impl World {
         let mut random = Rng::with_seed(seed);
         let lanes = random.usize(1..=3);
         let configs: Vec<LaneConfig> = (0..lanes).map(|_| config(&mut random)).collect();
-        let servers = (0..lanes).map(|_| Server::new(&mut random)).collect();
+        // Half of the worlds know more misfortunes than those whose seeds are kept.
+        let wilder = !seed.is_multiple_of(2);
+        let servers = (0..lanes).map(|_| Server::new(&mut random, wilder)).collect();
         let engine = engine_of(&configs, &mut random);
         let max_unresolved = if random.u8(..4) == 0 { random.usize(20..200) } else { usize::MAX };
         let mut world = Self {
@@ -93,6 +97,9 @@ impl World {
             story: Story::default(),
         };
         world.plan();
+        if wilder {
+            world.plan_jumps();
+        }
         world
     }
 
@@ -129,6 +136,14 @@ impl World {
                 let when = millis(&mut self.random, trouble);
                 self.at(when, Event::Crash);
             }
+        }
+    }
+
+    fn plan_jumps(&mut self) {
+        for _ in 0..self.random.u64(0..3) {
+            let when = Moment::from_micros(self.random.u64(0..TROUBLE.as_micros() as u64));
+            let jump = Duration::from_millis(self.random.u64(1..200_000));
+            self.at(when, Event::Jump(jump));
         }
     }
 
@@ -214,6 +229,10 @@ impl World {
                     let epoch = self.engine.end_epoch();
                     self.epochs.push((epoch, self.log.borrow().entries.len()));
                 }
+            }
+            Event::Jump(jump) => {
+                self.tell(|| format!("the clock jumps by {jump:?}"));
+                self.now = self.now + jump;
             }
             Event::Crash if !self.down => {
                 self.tell(|| "crash".to_owned());
