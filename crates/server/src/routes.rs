@@ -11,7 +11,7 @@ mod patch;
 mod refused;
 mod schema;
 mod segment;
-mod sgp;
+pub(crate) mod sgp;
 mod transfer;
 mod ui;
 

@@ -167,6 +167,16 @@ labels! {
         SgpBatchUpsert = "sgp_batch_upsert",
         /// `POST /v5/spans/search`
         SgpSearch = "sgp_search",
+        /// `POST /v5/span-assessments`
+        SgpAssessmentCreate = "sgp_assessment_create",
+        /// `GET /v5/span-assessments/{span_assessment_id}`
+        SgpAssessmentGet = "sgp_assessment_get",
+        /// `GET /v5/span-assessments`
+        SgpAssessmentList = "sgp_assessment_list",
+        /// `PATCH /v5/span-assessments/{span_assessment_id}`
+        SgpAssessmentUpdate = "sgp_assessment_update",
+        /// `DELETE /v5/span-assessments/{span_assessment_id}`
+        SgpAssessmentDelete = "sgp_assessment_delete",
         /// `POST /v1/traces`
         OtlpHttp = "otlp_http",
         /// `TraceService/Export` over gRPC

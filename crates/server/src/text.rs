@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use endspan_store::assessment::AssessmentFilter;
+
+use crate::problem::Problem;
+
 /// Percent-encoded text is no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TextError {
@@ -53,6 +57,25 @@ fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, TextError> {
         return Err(TextError::Nul);
     }
     String::from_utf8(decoded).map(Cow::Owned).map_err(|_| TextError::NotUtf8)
+}
+
+/// Most assessments that one query asks for.
+const MAX_ASSESSMENT_FILTERS: usize = 10;
+
+/// Reads the next value of a query's `assessment` parameter.
+pub(crate) fn push_assessment_filter(
+    filters: &mut Vec<AssessmentFilter>,
+    value: &str,
+) -> Result<(), Problem> {
+    let wrong = |message: &str| Problem::query("assessment", message);
+    if filters.len() >= MAX_ASSESSMENT_FILTERS {
+        return Err(wrong("at most 10 may be given"));
+    }
+    let filter = AssessmentFilter::parse(value);
+    filters.push(filter.ok_or_else(|| {
+        wrong("expected comment, rating, approval, rubric, metadata or overwrite, or approval:rejected, rating:3, rating:<3")
+    })?);
+    Ok(())
 }
 
 /// Reads a whole number as query parameters write it: digits with an optional sign, also `10.0`

@@ -133,32 +133,45 @@ pub(crate) fn find_span(
     account: Option<&AccountId>,
     id: &SpanId,
 ) -> Result<Option<StoredSpan>> {
+    let accounts = reading.account_keys(account);
+    let mut newest: Option<SpanRow> = None;
+    for sequence in sequences_of(reading, account, id)? {
+        let row = reading.row(sequence)?;
+        let row = row.filter(|row| accounts.contains(&row.account_key) && row.span.id == *id);
+        if let Some(row) = row
+            && newest.as_ref().is_none_or(|newest| newest.version < row.version)
+        {
+            newest = Some(row);
+        }
+    }
+    reading.complete_one(newest)
+}
+
+/// Returns the rows that may hold this id, in whatever trace.
+pub(crate) fn sequences_of(
+    reading: &Reading<'_>,
+    account: Option<&AccountId>,
+    id: &SpanId,
+) -> Result<Vec<i64>> {
     // The buffer is read before the snapshot begins, which is with the first statement: what leaves the buffer
     // later is in the snapshot's tree already.
-    let mut candidates = Vec::new();
+    let mut hashes = Vec::new();
+    let mut sequences = Vec::new();
     for account_key in reading.account_keys(account) {
         let hash = reading.shared.keyed.hash(account_key, id.as_str());
-        candidates.push((account_key, hash, reading.shared.ids.find(hash)));
+        sequences.extend(reading.shared.ids.find(hash));
+        hashes.push(hash);
     }
     let mut indexed =
         reading.connection.prepare_cached("SELECT sequence FROM span_ids WHERE id_hash = ?1")?;
-    let mut newest: Option<SpanRow> = None;
-    for (account_key, hash, mut sequences) in candidates {
+    for hash in hashes {
         for sequence in indexed.query_map([hash], |row| row.get(0))? {
             sequences.push(sequence?);
         }
-        for sequence in sequences {
-            let row = reading.row(sequence)?;
-            let row = row.filter(|row| row.account_key == account_key && row.span.id == *id);
-            if let Some(row) = row
-                && newest.as_ref().is_none_or(|newest| newest.version < row.version)
-            {
-                newest = Some(row);
-            }
-        }
     }
-    drop(indexed);
-    reading.complete_one(newest)
+    sequences.sort_unstable();
+    sequences.dedup();
+    Ok(sequences)
 }
 
 pub(crate) fn find_span_in_trace(

@@ -15,6 +15,7 @@ use endspan_store::{
 use rusqlite::{ToSql, params};
 
 use crate::{
+    assessments,
     columns::{Found, OTHER_NAME, Scan, View},
     compact_id::CompactId,
     error::Result,
@@ -53,7 +54,19 @@ pub(crate) fn search_spans(
     if query.limit == 0 {
         return Ok(SpanPage::default());
     }
-    if let Some(sequences) = given(reading, account, &accounts, &query.filter)? {
+    let given = given(reading, account, &accounts, &query.filter)?;
+    let given = match assessments::matching(reading, &accounts, &query.filter.assessments)? {
+        None => given,
+        Some(assessed) => Some(match given {
+            Some(given) => given.into_iter().filter(|sequence| assessed.contains(sequence)).collect(),
+            None => {
+                let mut sequences: Vec<i64> = assessed.into_iter().collect();
+                sequences.sort_unstable();
+                sequences
+            }
+        }),
+    };
+    if let Some(sequences) = given {
         search.take_any(reading, &sequences, &accounts)?;
         return Ok(search.page.finish());
     }

@@ -7,15 +7,16 @@ use std::{
 use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
-    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore,
-    StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, AssessmentList, AssessmentOutcome, AssessmentQuery, AssessmentWrite, Changes, Deleted,
+    Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
+    TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::{
-    OpenError, Options,
+    OpenError, Options, assessments,
     checkpoint::Checkpoints,
     columns,
     compact_id::StoredId,
@@ -370,6 +371,25 @@ impl SpanStore for EmbeddedStore {
         let job = Job::Delete(account.cloned(), deletion.clone(), reply);
         self.writes.push_job(job).map_err(|_| StoreError::from(EngineError::Closed))?;
         answer.await.map_err(|_| StoreError::from(EngineError::Closed))?
+    }
+
+    async fn write_assessment(
+        &self,
+        write: AssessmentWrite,
+    ) -> std::result::Result<AssessmentOutcome, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Assess(Box::new(write), reply);
+        self.writes.push_job(job).map_err(|_| StoreError::from(EngineError::Closed))?;
+        answer.await.map_err(|_| StoreError::from(EngineError::Closed))?
+    }
+
+    async fn read_assessments(
+        &self,
+        account: Option<&AccountId>,
+        query: &AssessmentQuery,
+    ) -> std::result::Result<AssessmentList, StoreError> {
+        let (account, query) = (account.cloned(), query.clone());
+        self.read(move |reading| assessments::read_assessments(reading, account.as_ref(), &query)).await
     }
 
     async fn accounts(&self) -> std::result::Result<Vec<AccountUsage>, StoreError> {

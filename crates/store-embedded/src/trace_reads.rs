@@ -9,6 +9,7 @@ use endspan_store::{
 use rusqlite::{Row, Rows, params};
 
 use crate::{
+    assessments,
     columns::{NameTexts, TraceScan, TraceView},
     compact_id::StoredId,
     error::Result,
@@ -26,6 +27,8 @@ const SUMMARY_ROW: &str = "t.trace_id, h.name, t.start_micros, t.start_nanos, t.
 /// Traces that are passed over before the columns are asked which of the others can pass: when rows are looked at, and when
 /// payloads are.
 const MANY_TRACES: (usize, usize) = (64, 4);
+/// Traces of which something is said that are read at once rather than met one by one.
+const MANY_ASSESSED: usize = 10_000;
 /// Rows of traces that are read together, and candidates that are found at first.
 const BATCH: usize = 256;
 
@@ -45,9 +48,17 @@ pub(crate) fn list_traces(
         accounts: reading.account_keys(account),
         text: TraceText::new(reading, account, &query.filter)?,
         page: TracePage::default(),
+        assessed: None,
         passed_over: 0,
         last: after,
     };
+    list.assessed = assessments::matching_traces(reading, &list.accounts, &query.filter.assessments)?;
+    if let Some(assessed) = list.assessed.as_ref().filter(|assessed| assessed.len() <= MANY_ASSESSED) {
+        let keys: Vec<i64> = assessed.iter().copied().collect();
+        let listed = list.read(reading, &keys)?;
+        list.take_all(reading, listed)?;
+        return Ok(list.page);
+    }
     let many = if query.filter.text.is_empty() { MANY_TRACES.0 } else { MANY_TRACES.1 };
     let most = if reading.shared.columns.has_traces() {
         many.min(reading.shared.options.column_segment_rows)
@@ -89,6 +100,8 @@ struct TraceList<'q> {
     accounts: Vec<i64>,
     text: TraceText<'q>,
     page: TracePage,
+    /// The traces of which is said what the filter asks for, if it asks.
+    assessed: Option<HashSet<i64>>,
     /// Traces that were looked at and did not pass.
     passed_over: usize,
     /// The place of the latest trace that was looked at.
@@ -246,6 +259,7 @@ impl TraceList<'_> {
     /// Takes the trace that comes next. Returns whether the page goes on.
     fn take(&mut self, reading: &mut Reading<'_>, next: Listed) -> Result<bool> {
         let passes = next.passes
+            && self.assessed.as_ref().is_none_or(|assessed| assessed.contains(&next.trace_key))
             && self.query.filter.matches(&next.summary)
             && self.text.is_in(reading, next.trace_key)?;
         let page = &mut self.page;

@@ -337,7 +337,7 @@ fn what_later_versions_keep_beside_payloads_is_filled_in() {
         database
             .execute_batch(
                 "DROP INDEX blocks_unfiltered; DROP INDEX traces_by_odd_id; DROP TABLE block_filters; \
-                 DROP TABLE filter_groups; DROP TABLE filter_slices",
+                 DROP TABLE filter_groups; DROP TABLE filter_slices; DROP TABLE assessments",
             )
             .unwrap();
         drop_columns("block_figures", &["filtered"]);

@@ -239,7 +239,7 @@ pub(crate) async fn find_span(
 }
 
 /// The scope for reads that sort nothing by account, without asking who there is.
-async fn known_scope(reading: &mut Reading<'_>, account: Option<&AccountId>) -> Result<Scope> {
+pub(crate) async fn known_scope(reading: &mut Reading<'_>, account: Option<&AccountId>) -> Result<Scope> {
     match account {
         None => Ok(Scope::All(Vec::new())),
         account => reading.scope(account).await,

@@ -11,6 +11,7 @@ use endspan_store::{
 use tokio_postgres::types::ToSql;
 
 use crate::{
+    assessments::span_condition,
     connections::Parameter,
     error::Result,
     reads::{Reading, Scope},
@@ -180,6 +181,7 @@ impl Conditions {
         self.add_texts("application_variant_id", &filter.application_variant_ids);
         self.add_texts("obs_trace_id", &filter.obs_trace_ids);
         self.add_texts("obs_span_id", &filter.obs_span_ids);
+        self.sql.push_str(&span_condition(&filter.assessments));
     }
 
     fn add_texts(&mut self, column: &str, texts: impl IntoIterator<Item = impl AsRef<str>>) {

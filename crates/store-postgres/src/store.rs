@@ -3,14 +3,15 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::{
-    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore,
-    StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, AssessmentList, AssessmentOutcome, AssessmentQuery, AssessmentWrite, Changes, Deleted,
+    Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
+    TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::{
-    OpenError, Options,
+    OpenError, Options, assessments,
     connections::Connections,
     error::EngineError,
     maintenance,
@@ -161,6 +162,22 @@ impl SpanStore for PostgresStore {
             return Err(EngineError::Closed.into());
         }
         Ok(writer::delete(&self.shared, account, deletion).await?)
+    }
+
+    async fn write_assessment(&self, write: AssessmentWrite) -> Result<AssessmentOutcome, StoreError> {
+        if self.shared.is_closed() {
+            return Err(EngineError::Closed.into());
+        }
+        Ok(writer::assess(&self.shared, &write).await?)
+    }
+
+    async fn read_assessments(
+        &self,
+        account: Option<&AccountId>,
+        query: &AssessmentQuery,
+    ) -> Result<AssessmentList, StoreError> {
+        let mut reading = Reading::begin(&self.shared).await?;
+        Ok(assessments::read_assessments(&mut reading, account, query).await?)
     }
 
     async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError> {

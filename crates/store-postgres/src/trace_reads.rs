@@ -8,6 +8,7 @@ use endspan_store::{
 };
 
 use crate::{
+    assessments::trace_condition,
     connections::Parameter,
     error::Result,
     reads::{Reading, Scope, trace_rows},
@@ -213,6 +214,7 @@ fn conditions(filter: &TraceFilter) -> String {
             codes.join(", ")
         );
     }
+    sql.push_str(&trace_condition(&filter.assessments));
     sql
 }
 

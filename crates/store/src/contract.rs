@@ -2,8 +2,9 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 
 use crate::{
-    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, StoreError,
-    StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, AssessmentList, AssessmentOutcome, AssessmentQuery, AssessmentWrite, Changes, Deleted,
+    Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, StoreError, StoreStats, StoredSpan, TracePage,
+    TraceQuery, WriteRequest, WriteResponse,
 };
 
 /// A place that keeps spans. Every engine behaves the same; the conformance suite holds it to that.
@@ -121,6 +122,20 @@ pub trait SpanStore: Send + Sync + 'static {
     /// # Errors
     /// As for [`write`](Self::write).
     async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError>;
+
+    /// Changes one assessment and waits until that is durable. Assessments belong to a span: they stay when it is written
+    /// again, move with it to another trace, and are gone when it is deleted. They take no positions.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    async fn write_assessment(&self, write: AssessmentWrite) -> Result<AssessmentOutcome, StoreError>;
+
+    /// Returns assessments by the rules of [`AssessmentQuery`].
+    async fn read_assessments(
+        &self,
+        account: Option<&AccountId>,
+        query: &AssessmentQuery,
+    ) -> Result<AssessmentList, StoreError>;
 
     /// Returns what each account has, by account. Costs far less than reading the spans; meant for health pages and for
     /// retention, not for hot paths.

@@ -3,6 +3,7 @@
 //! - [`SpanStore`] says in prose what every engine promises: durability, identity, order, paging, ownership.
 //! - [`WriteRequest`] and its [`Outcome`]s are the only way in.
 //! - [`ListQuery`], [`TraceQuery`] and the rest of [`query`] are the ways out.
+//! - [`assessment`] is what is said of spans, beside them.
 //! - [`cursor`] and [`parents`] hold the two pieces of the contract that engines would otherwise all write again.
 //! - With the feature `testing`, `memory` is the contract as the simplest program that fulfils it, and
 //!   `conformance` the battery of tests that every engine runs.
@@ -10,6 +11,7 @@
 //! This crate stores nothing itself. Start reading at [`SpanStore`].
 #![forbid(unsafe_code)]
 
+pub mod assessment;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod contract;
@@ -24,6 +26,7 @@ pub mod search;
 pub mod text;
 mod write;
 
+pub use assessment::{Assessment, AssessmentList, AssessmentOutcome, AssessmentQuery, AssessmentWrite};
 pub use contract::SpanStore;
 pub use deletion::{AccountUsage, Deleted, Deleting, Deletion};
 pub use error::StoreError;

@@ -14,9 +14,11 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanPatch, Timestamp, TraceId, UsageKind, merge};
 
 use crate::{
-    AccountUsage, Changes, Deleted, Deleting, Deletion, ListOrder, ListQuery, Outcome, Rejection,
-    SortDirection, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan, TracePage,
-    TraceQuery, TraceSummary, WriteOperation, WriteRequest, WriteResponse,
+    AccountUsage, Assessment, AssessmentList, AssessmentOutcome, AssessmentQuery, AssessmentWrite, Changes,
+    Deleted, Deleting, Deletion, ListOrder, ListQuery, Outcome, Rejection, SortDirection, SpanHeader,
+    SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, TraceSummary,
+    WriteOperation, WriteRequest, WriteResponse,
+    assessment::{AssessmentFilter, AssessmentType, AssessmentsOf, MAX_PER_SPAN},
     cursor::TraceCursor,
     parents,
     search::{PageBuilder, SpanPosition},
@@ -34,6 +36,7 @@ type Identity = (AccountId, TraceId, SpanId);
 #[derive(Clone, Debug, Default)]
 struct State {
     spans: BTreeMap<Identity, StoredSpan>,
+    assessments: BTreeMap<(AccountId, String), Assessment>,
     version: u64,
     closed: bool,
 }
@@ -55,7 +58,7 @@ impl MemoryStore {
 
 impl State {
     fn write(&mut self, request: WriteRequest) -> Vec<Outcome> {
-        let before = self.spans.clone();
+        let before = (self.spans.clone(), self.assessments.clone());
         let invalid_parents = self.invalid_parents(&request);
         let mut outcomes = Vec::with_capacity(request.operations.len());
         for (operation, invalid_parent) in request.operations.into_iter().zip(invalid_parents) {
@@ -68,7 +71,7 @@ impl State {
         }
         let rejected = |outcome: &Outcome| matches!(outcome, Outcome::Rejected(_));
         if request.all_or_nothing && outcomes.iter().any(rejected) {
-            self.spans = before;
+            (self.spans, self.assessments) = before;
             for outcome in outcomes.iter_mut().filter(|outcome| !rejected(outcome)) {
                 *outcome = Outcome::NotStored;
             }
@@ -107,8 +110,16 @@ impl State {
         }
         let new_trace = stored.span.trace_id.clone();
         if new_trace != old_trace {
-            if self.spans.contains_key(&(account.clone(), new_trace, id.clone())) {
+            if self.spans.contains_key(&(account.clone(), new_trace.clone(), id.clone())) {
                 return Outcome::Rejected(Rejection::duplicate_in_trace());
+            }
+            for assessment in self.assessments.values_mut() {
+                if assessment.account == *account
+                    && assessment.span_id == *id
+                    && assessment.trace_id == old_trace
+                {
+                    assessment.trace_id = new_trace.clone();
+                }
             }
             self.spans.remove(&(account.clone(), old_trace, id.clone()));
         }
@@ -256,6 +267,11 @@ impl State {
                     deleted.more = true;
                     return deleted;
                 }
+                self.assessments.retain(|_, assessment| {
+                    assessment.account != account
+                        || assessment.trace_id != trace_id
+                        || assessment.span_id != id
+                });
                 let gone = self.spans.remove(&(account.clone(), trace_id.clone(), id));
                 deleted.spans += 1;
                 deleted.payload_bytes += gone.map_or(0, |stored| stored.span.payload_bytes() as u64);
@@ -297,6 +313,94 @@ impl State {
         text.is_empty()
             || (self.of(Some(&trace.account)))
                 .any(|stored| stored.span.trace_id == trace.trace_id && text.matches(&stored.span))
+    }
+}
+
+impl State {
+    fn assess(&mut self, write: AssessmentWrite) -> AssessmentOutcome {
+        let (account, id) = write.identity();
+        let key = (account.clone(), id.to_owned());
+        let stored = self.assessments.get(&key);
+        let assessment = match (write, stored) {
+            (AssessmentWrite::Delete { .. }, _) => {
+                return match self.assessments.remove(&key) {
+                    Some(_) => AssessmentOutcome::Done,
+                    None => AssessmentOutcome::NotFound,
+                };
+            }
+            (AssessmentWrite::Replace(_), None) => return AssessmentOutcome::NotFound,
+            (AssessmentWrite::Replace(new), Some(stored)) => {
+                if new.revision != stored.revision + 1 {
+                    return AssessmentOutcome::Superseded;
+                }
+                let Assessment { content, updated_at, revision, .. } = new;
+                Assessment { content, updated_at, revision, ..stored.clone() }
+            }
+            (AssessmentWrite::Put(new), stored) => {
+                let identity = (new.account.clone(), new.trace_id.clone(), new.span_id.clone());
+                if !self.spans.contains_key(&identity) {
+                    return AssessmentOutcome::NoSpan;
+                }
+                let is_next = |stored: &Assessment| {
+                    stored.revision < new.revision
+                        && stored.trace_id == new.trace_id
+                        && stored.span_id == new.span_id
+                };
+                if !stored.is_none_or(is_next) {
+                    return AssessmentOutcome::Superseded;
+                }
+                new
+            }
+        };
+        let others = self.assessments.values().filter(|other| {
+            other.account == assessment.account
+                && other.trace_id == assessment.trace_id
+                && other.span_id == assessment.span_id
+                && other.id != assessment.id
+        });
+        let kinds: Vec<AssessmentType> = others.map(|other| other.content.kind).collect();
+        if assessment.content.kind == AssessmentType::Overwrite && kinds.contains(&AssessmentType::Overwrite)
+        {
+            return AssessmentOutcome::SecondOverwrite;
+        }
+        if kinds.len() >= MAX_PER_SPAN {
+            return AssessmentOutcome::TooMany;
+        }
+        self.assessments.insert(key, assessment);
+        AssessmentOutcome::Done
+    }
+
+    fn assessments(&self, account: Option<&AccountId>, query: &AssessmentQuery) -> AssessmentList {
+        let is_meant = |assessment: &Assessment| match &query.of {
+            AssessmentsOf::Id(id) => assessment.id == *id,
+            AssessmentsOf::SpanId(id) => assessment.span_id == *id,
+            AssessmentsOf::Trace(trace_id) => assessment.trace_id == *trace_id,
+            AssessmentsOf::Spans(spans) => spans.iter().any(|(account, trace_id, id)| {
+                *account == assessment.account
+                    && *trace_id == assessment.trace_id
+                    && *id == assessment.span_id
+            }),
+        };
+        let found = self.assessments.values().filter(|assessment| {
+            account.is_none_or(|account| assessment.account == *account)
+                && query.kind.is_none_or(|kind| assessment.content.kind == kind)
+                && is_meant(assessment)
+        });
+        AssessmentList::of(found.cloned().collect(), query)
+    }
+
+    /// Returns whether, for each filter, some of the assessments of one account that are meant say so.
+    fn is_assessed(
+        &self,
+        account: &AccountId,
+        filters: &[AssessmentFilter],
+        is_meant: impl Fn(&Assessment) -> bool,
+    ) -> bool {
+        filters.iter().all(|filter| {
+            let mut assessments =
+                self.assessments.values().filter(|assessment| assessment.account == *account);
+            assessments.any(|assessment| is_meant(assessment) && filter.matches(&assessment.content))
+        })
     }
 }
 
@@ -408,7 +512,12 @@ impl SpanStore for MemoryStore {
         let mut page = TracePage::default();
         let cursor = |trace: &TraceSummary| TraceCursor::of(trace).encode();
         for trace in summaries {
-            let passes = query.filter.matches(&trace) && state.trace_holds(&trace, &query.filter.text);
+            let assessments = &query.filter.assessments;
+            let passes = query.filter.matches(&trace)
+                && state.trace_holds(&trace, &query.filter.text)
+                && state.is_assessed(&trace.account, assessments, |assessment| {
+                    assessment.trace_id == trace.trace_id
+                });
             if passes && page.traces.len() == query.limit as usize {
                 page.next = page.traces.last().map(cursor);
                 break;
@@ -433,7 +542,12 @@ impl SpanStore for MemoryStore {
             .filter_map(|stored| {
                 let facets = Facets::of(&stored.span);
                 let position = SpanPosition::of(&stored.account, &stored.span, &facets, query.sort);
-                let passes = query.is_ahead(&position) && query.filter.matches_row(&stored.span, &facets);
+                let is_of = |assessment: &Assessment| {
+                    assessment.trace_id == stored.span.trace_id && assessment.span_id == stored.span.id
+                };
+                let passes = query.is_ahead(&position)
+                    && query.filter.matches_row(&stored.span, &facets)
+                    && state.is_assessed(&stored.account, &query.filter.assessments, is_of);
                 passes.then_some((position, stored))
             })
             .collect();
@@ -470,6 +584,18 @@ impl SpanStore for MemoryStore {
 
     async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError> {
         Ok(self.open()?.delete(account, deletion))
+    }
+
+    async fn write_assessment(&self, write: AssessmentWrite) -> Result<AssessmentOutcome, StoreError> {
+        Ok(self.open()?.assess(write))
+    }
+
+    async fn read_assessments(
+        &self,
+        account: Option<&AccountId>,
+        query: &AssessmentQuery,
+    ) -> Result<AssessmentList, StoreError> {
+        Ok(self.open()?.assessments(account, query))
     }
 
     async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanType, Status, Timestamp, TraceId};
 
-use crate::text::TextQuery;
+use crate::{assessment::AssessmentFilter, text::TextQuery};
 
 /// A span as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,10 +101,12 @@ pub struct TraceFilter {
     pub max_tokens: Option<u64>,
     /// Only traces with a span that holds this text, all of its terms.
     pub text: TextQuery,
+    /// Only traces that have, for each of these, an assessment of some span that says so.
+    pub assessments: Vec<AssessmentFilter>,
 }
 
 impl TraceFilter {
-    /// Returns whether a trace passes everything but [`text`](Self::text). Engines may know sooner; this is what they must
+    /// Returns whether a trace passes everything but [`text`](Self::text) and [`assessments`](Self::assessments). Engines may know sooner; this is what they must
     /// agree with.
     pub fn matches(&self, trace: &TraceSummary) -> bool {
         let micros = trace.duration_micros();

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::HashSet, time::Instant};
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanType, Status, Timestamp, TraceId};
 use serde_json::Value;
 
-use crate::{SortDirection, StoredSpan, text::TextQuery};
+use crate::{SortDirection, StoredSpan, assessment::AssessmentFilter, text::TextQuery};
 
 /// Which spans, in which order, and which page of them.
 #[derive(Clone, Debug, Default)]
@@ -193,6 +193,9 @@ pub struct SpanFilter {
     pub metadata: Option<MetadataFilter>,
     /// Only spans that hold this text.
     pub text: TextQuery,
+    /// Only spans that have, for each of these, an assessment that says so. Not a matter of row or payloads: engines look
+    /// it up beside them.
+    pub assessments: Vec<AssessmentFilter>,
 }
 
 impl SpanFilter {

@@ -44,6 +44,8 @@ pub(crate) struct Imported {
     pub(crate) stored: u64,
     pub(crate) superseded: u64,
     pub(crate) rejected: u64,
+    #[serde(default)]
+    pub(crate) assessments_refused: u64,
     pub(crate) errors: Vec<ImportError>,
 }
 

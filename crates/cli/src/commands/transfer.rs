@@ -120,6 +120,12 @@ pub(crate) async fn import(arguments: ImportArguments) -> Result<(), CliError> {
         "imported: {} stored, {} already there in a better version, {} refused",
         totals.stored, totals.superseded, totals.rejected
     );
+    if totals.assessments_refused > 0 {
+        return Err(CliError::new(
+            Exit::NotFound,
+            format!("{} could not be stored", format::count(totals.assessments_refused, "assessment")),
+        ));
+    }
     if totals.rejected > 0 {
         return Err(CliError::new(
             Exit::NotFound,
@@ -160,6 +166,7 @@ struct Totals {
     stored: u64,
     superseded: u64,
     rejected: u64,
+    assessments_refused: u64,
 }
 
 impl Totals {
@@ -168,6 +175,7 @@ impl Totals {
         self.stored += answer.stored;
         self.superseded += answer.superseded;
         self.rejected += answer.rejected;
+        self.assessments_refused += answer.assessments_refused;
         for error in &answer.errors {
             progress.say(&format!("line {}: {}", batch.first + error.line - 1, printable(&error.message)));
         }

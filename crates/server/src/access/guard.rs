@@ -184,8 +184,14 @@ fn needed(method: &Method, path: &str) -> Option<Role> {
         Method::GET | Method::HEAD => Role::Read,
         Method::POST if matches!(path, "/v5/spans/search" | "/public/v5/spans/search") => Role::Read,
         Method::POST | Method::PUT | Method::PATCH => Role::Ingest,
+        // Whoever may make assessments may take their own back.
+        Method::DELETE if is_assessment(path) => Role::Ingest,
         _ => Role::Admin,
     })
+}
+
+fn is_assessment(path: &str) -> bool {
+    path.strip_prefix("/public").unwrap_or(path).starts_with("/v5/span-assessments/")
 }
 
 /// While nobody is asked for a key, a page of another site must not get in by giving its own name this machine's address:
@@ -237,6 +243,9 @@ mod tests {
             ("POST", "/api/public/otel/v1/traces", Some(Ingest)),
             ("GET", "/api/tail", Some(Read)),
             ("DELETE", "/api/traces/t", Some(Admin)),
+            ("DELETE", "/v5/span-assessments/a", Some(Ingest)),
+            ("DELETE", "/public/v5/span-assessments/a", Some(Ingest)),
+            ("DELETE", "/v5/spans/a", Some(Admin)),
             ("GET", "/unknown", Some(Read)),
             ("TRACE", "/unknown", Some(Admin)),
         ] {

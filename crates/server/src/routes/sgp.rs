@@ -1,5 +1,6 @@
 //! The SGP v5 spans API (`sgp-api`).
 
+mod assessments;
 mod batch;
 mod refusal;
 mod search;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(super) use self::assessments::{SpanAssessment, import_assessment, push_assessments};
 
 use crate::app::App;
 use crate::ingest::Mode;
@@ -22,6 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(single::get, single::patch))
         .routes(routes!(batch::insert, batch::upsert))
         .routes(routes!(search::search))
+        .routes(routes!(assessments::create, assessments::list))
+        .routes(routes!(assessments::get, assessments::update, assessments::delete))
         // A span may be called "batch" or "search".
         .route("/v5/spans/search", axum::routing::get(single::get).patch(single::patch))
         .route("/v5/spans/batch", axum::routing::get(single::get).patch(single::patch))

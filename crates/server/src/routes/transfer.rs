@@ -2,6 +2,7 @@
 
 mod record;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
@@ -10,7 +11,11 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use endspan_model::{AccountId, DropReason, Span, TraceId};
-use endspan_store::{Outcome, Rejection, StoredSpan, WriteOperation};
+use endspan_store::assessment::AssessmentsOf;
+use endspan_store::{
+    Assessment, AssessmentOutcome, AssessmentQuery, Outcome, Rejection, SpanStore, StoreError, StoredSpan,
+    WriteOperation,
+};
 use endspan_wire::push_string;
 use futures_util::stream;
 use http::request::Parts;
@@ -19,7 +24,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::record::Line;
 use super::native::{ReadError, refuse};
+use super::sgp;
+use crate::access::guard::Caller;
 use crate::account::selected_account;
 use crate::app::App;
 use crate::body::read_any;
@@ -85,7 +93,7 @@ async fn open(app: &Arc<App>, parts: &Parts) -> Result<Response, Problem> {
     }
     let body = if let Some(trace_id) = trace_id {
         let spans = app.store.read_trace(account.as_ref(), &trace_id, true).await?;
-        Body::from(lines_of(&spans))
+        Body::from(lines_of(&app.store, &spans).await?)
     } else {
         // The first piece is read before anything is answered, so that a store that fails is told by the status.
         let first = app.store.changes(account.as_ref(), 0, PIECE_SPANS).await?;
@@ -94,17 +102,17 @@ async fn open(app: &Arc<App>, parts: &Parts) -> Result<Response, Problem> {
             let (app, account, read) = state?;
             match read {
                 Ok(changes) => {
-                    let lines = Ok(lines_of(&changes.spans));
+                    let lines = match lines_of(&app.store, &changes.spans).await {
+                        Ok(lines) => Ok(lines),
+                        Err(error) => return Some((Err(failed(&app, &error)), None)),
+                    };
                     if changes.spans.len() < PIECE_SPANS as usize {
                         return Some((lines, None));
                     }
                     let next = app.store.changes(account.as_ref(), changes.position, PIECE_SPANS).await;
                     Some((lines, Some((app, account, next))))
                 }
-                Err(error) => {
-                    app.store_log.failed(&error);
-                    Some((Err(io::Error::other("the store failed")), None))
-                }
+                Err(error) => Some((Err(failed(&app, &error)), None)),
             }
         }))
     };
@@ -113,14 +121,31 @@ async fn open(app: &Arc<App>, parts: &Parts) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn lines_of(spans: &[StoredSpan]) -> Bytes {
+fn failed(app: &App, error: &StoreError) -> io::Error {
+    app.store_log.failed(error);
+    io::Error::other("the store failed")
+}
+
+async fn lines_of(store: &Arc<dyn SpanStore>, spans: &[StoredSpan]) -> Result<Bytes, StoreError> {
+    let identity =
+        |stored: &StoredSpan| (stored.account.clone(), stored.span.trace_id.clone(), stored.span.id.clone());
+    let of = AssessmentsOf::Spans(spans.iter().map(identity).collect());
+    let query = AssessmentQuery { of, kind: None, max_bytes: usize::MAX };
+    let found =
+        if spans.is_empty() { Vec::new() } else { store.read_assessments(None, &query).await?.assessments };
+    let mut assessments: HashMap<_, Vec<&Assessment>> = HashMap::new();
+    for assessment in &found {
+        let identity = (&assessment.account, &assessment.trace_id, &assessment.span_id);
+        assessments.entry(identity).or_default().push(assessment);
+    }
     let sizes = spans.iter().map(|stored| stored.span.size_bytes() + 256);
     let mut out = Vec::with_capacity(sizes.sum());
     for stored in spans {
-        record::push(&mut out, &stored.account, &stored.span);
+        let of_it = assessments.get(&(&stored.account, &stored.span.trace_id, &stored.span.id));
+        record::push(&mut out, &stored.account, &stored.span, of_it.map_or(&[], Vec::as_slice));
         out.push(b'\n');
     }
-    out.into()
+    Ok(out.into())
 }
 
 /// What became of the lines of an import. A line that cannot be stored costs no other.
@@ -133,7 +158,11 @@ struct Imported {
     /// Lines of which the store has a better version already.
     superseded: u64,
     rejected: u64,
-    /// The first refused lines, at most 20.
+    /// Assessments within lines that are stored, now or before.
+    assessments_stored: u64,
+    /// Assessments that could not be stored, though their spans could.
+    assessments_refused: u64,
+    /// The first refused lines and assessments, at most 20.
     errors: Vec<ImportError>,
 }
 
@@ -186,11 +215,12 @@ async fn store(app: &App, request: Request<Body>) -> Result<Response, Problem> {
         return Err(Problem::Field { place: Place::Body, field: "body", message });
     }
     let mut answer = Answer::default();
+    let mut assessments: Vec<(usize, Assessment)> = Vec::new();
     let accepted = ingest::compute(read.bytes.len(), || {
         let mut accepted: Vec<(AccountId, Vec<(usize, Span)>)> = Vec::new();
         for (line, text) in &lines {
             match record::parse(text) {
-                Ok((owner, mut span)) => {
+                Ok(Line { account: owner, mut span, assessments: said }) => {
                     if let Err(rejection) = ingest::check(app, &span) {
                         received.reject(reason_of(&rejection), 1);
                         answer.reject(*line, told(&rejection));
@@ -198,6 +228,7 @@ async fn store(app: &App, request: Request<Body>) -> Result<Response, Problem> {
                     }
                     ingest::redact(app, &mut span);
                     let owner = account.clone().unwrap_or(owner);
+                    assessments.extend(said.into_iter().map(|said| (*line, said.of(&owner, &span))));
                     match accepted.iter_mut().find(|(account, _)| *account == owner) {
                         Some((_, spans)) => spans.push((*line, span)),
                         None => accepted.push((owner, vec![(*line, span)])),
@@ -221,6 +252,13 @@ async fn store(app: &App, request: Request<Body>) -> Result<Response, Problem> {
                 Outcome::Rejected(rejection) => answer.reject(line, told(&rejection)),
                 _ => answer.stored += 1,
             }
+        }
+    }
+    let caller = Caller::of(&parts.extensions);
+    for (line, assessment) in assessments {
+        match sgp::import_assessment(app, &caller, assessment).await? {
+            AssessmentOutcome::Done | AssessmentOutcome::Superseded => answer.assessments_stored += 1,
+            outcome => answer.refuse_assessment(line, outcome),
         }
     }
     Ok(reply::json(StatusCode::OK, answer.encode()))
@@ -247,6 +285,8 @@ struct Answer {
     stored: u64,
     superseded: u64,
     rejected: u64,
+    assessments_stored: u64,
+    assessments_refused: u64,
     errors: Vec<(usize, String)>,
 }
 
@@ -258,11 +298,24 @@ impl Answer {
         }
     }
 
+    fn refuse_assessment(&mut self, line: usize, outcome: AssessmentOutcome) {
+        self.assessments_refused += 1;
+        if self.errors.len() < MAX_TOLD {
+            let message = match outcome {
+                AssessmentOutcome::SecondOverwrite => "assessments: the span has another overwrite",
+                AssessmentOutcome::TooMany => "assessments: the span has too many",
+                AssessmentOutcome::NotFound => "assessments: one with this id was made by another key",
+                _ => "assessments: the span is not stored",
+            };
+            self.errors.push((line, message.to_owned()));
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
-        let Self { stored, superseded, rejected, errors } = self;
+        let Self { stored, superseded, rejected, assessments_stored, assessments_refused, errors } = self;
         let received = stored + superseded + rejected;
         let mut out = format!(
-            "{{\"received\":{received},\"stored\":{stored},\"superseded\":{superseded},\"rejected\":{rejected},\"errors\":["
+            "{{\"received\":{received},\"stored\":{stored},\"superseded\":{superseded},\"rejected\":{rejected},\"assessments_stored\":{assessments_stored},\"assessments_refused\":{assessments_refused},\"errors\":["
         )
         .into_bytes();
         for (index, (line, message)) in errors.iter().enumerate() {

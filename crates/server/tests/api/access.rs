@@ -91,6 +91,29 @@ const PROBES: &[Probe] = &[
         "/v5/spans/search?ending_before=b-span-3",
         r#"{"trace_ids":["b-trace"]}"#,
     ),
+    probe(
+        "POST /v5/span-assessments",
+        INGEST,
+        "/v5/span-assessments",
+        r#"{"assessment_type":"comment","comment":"c","trace_id":"b-trace","span_id":"b-span-2"}"#,
+    ),
+    probe("GET /v5/span-assessments", READ, "/v5/span-assessments?trace_id=b-other", ""),
+    probe("GET /v5/span-assessments", READ, "/v5/span-assessments?span_id=b-span-3", ""),
+    probe("GET /v5/span-assessments/{span_assessment_id}", READ, "/v5/span-assessments/b-assessment", ""),
+    probe(
+        "PATCH /v5/span-assessments/{span_assessment_id}",
+        INGEST,
+        "/v5/span-assessments/b-assessment",
+        r#"{"comment":"taken"}"#,
+    ),
+    probe(
+        "DELETE /v5/span-assessments/{span_assessment_id}",
+        INGEST,
+        "/v5/span-assessments/b-assessment",
+        "",
+    ),
+    probe("POST /v5/spans/search", READ, "/v5/spans/search?assessment=comment", "{}"),
+    probe("GET /api/traces", READ, "/api/traces?assessment=comment", ""),
     probe("POST /v1/traces", INGEST, "/v1/traces", r#"{"resourceSpans":[]}"#),
     probe("GET /api/traces", READ, "/api/traces", ""),
     probe("GET /api/traces", READ, "/api/traces?name=secret", ""),
@@ -214,7 +237,15 @@ async fn no_account_sees_another_on_any_route() {
     write(&shared, &b_secret, "b-trace", &of_b, "secret").await;
     write(&shared, &b_secret, "b-other", &["b-span-3"], "secret").await;
     write(&shared, &b_secret, "a-trace", &["b-span-4"], "secret").await;
+    let assessed = r#"{"account":"b","trace_id":"b-other","id":"b-span-3","name":"secret",
+        "start_time":"2026-01-01T00:00:00Z","end_time":"2026-01-01T00:00:01Z","assessments":[{"id":"b-assessment",
+        "type":"comment","comment":"secret opinion","created_by":"b","created_at":"2026-01-01T00:00:00Z",
+        "updated_at":"2026-01-01T00:00:00Z","revision":1}]}"#;
+    let headers = [("content-type", "application/x-ndjson"), ("x-api-key", b_secret.as_str())];
+    let imported = shared.send("POST", "/api/import", &headers, assessed.replace('\n', "")).await.ok();
+    assert_eq!(imported["assessments_stored"], 1, "{imported}");
     let before = read_all(&shared, &b_secret).await;
+    assert!(before.contains("secret opinion"));
     assert!(before.contains("b-span-4") && before.contains("secret") && !before.contains("ours"));
     for probe in PROBES {
         for prefix in ["", "/public"] {

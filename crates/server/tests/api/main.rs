@@ -6,6 +6,7 @@ mod agentex_batch;
 mod agentex_list;
 mod agentex_patch;
 mod agentex_write;
+mod assessments;
 mod harness;
 mod limits;
 mod native;

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use endspan_model::{AccountId, SpanId, TraceId};
 use endspan_store::memory::MemoryStore;
 use endspan_store::{
-    AccountUsage, Changes, Deleted, Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore,
-    StoreError, StoreStats, StoredSpan, TracePage, TraceQuery, WriteRequest, WriteResponse,
+    AccountUsage, AssessmentList, AssessmentOutcome, AssessmentQuery, AssessmentWrite, Changes, Deleted,
+    Deletion, ListQuery, SpanHeader, SpanPage, SpanQuery, SpanStore, StoreError, StoreStats, StoredSpan,
+    TracePage, TraceQuery, WriteRequest, WriteResponse,
 };
 use tokio::sync::{Notify, watch};
 
@@ -178,6 +179,20 @@ impl SpanStore for ScriptedStore {
     async fn delete(&self, account: Option<&AccountId>, deletion: &Deletion) -> Result<Deleted, StoreError> {
         self.play_write().await?;
         self.inner.delete(account, deletion).await
+    }
+
+    async fn write_assessment(&self, write: AssessmentWrite) -> Result<AssessmentOutcome, StoreError> {
+        self.play().await?;
+        self.inner.write_assessment(write).await
+    }
+
+    async fn read_assessments(
+        &self,
+        account: Option<&AccountId>,
+        query: &AssessmentQuery,
+    ) -> Result<AssessmentList, StoreError> {
+        self.play().await?;
+        self.inner.read_assessments(account, query).await
     }
 
     async fn accounts(&self) -> Result<Vec<AccountUsage>, StoreError> {

@@ -374,6 +374,7 @@ async fn sgp_search_mistakes_are_located(server: Harness) {
     }
     server.json("POST", "/v5/spans/search", "{").await.refused(422);
     server.json("POST", "/v5/spans/search", "[".repeat(10_000)).await.refused(422);
+    // None is assessed; `assessments.rs` has some that are.
     assert_eq!(found(&server, "", json!({"assessment_types": ["rating"]})).await, [""; 0]);
 }
 

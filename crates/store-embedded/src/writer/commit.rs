@@ -6,10 +6,11 @@ use std::{
 };
 
 use endspan_model::{AccountId, Facets, Span};
-use endspan_store::{Deleted, Deletion};
+use endspan_store::{AssessmentOutcome, AssessmentWrite, Deleted, Deletion};
 use rusqlite::{Connection, Statement, params};
 
 use super::{
+    assess,
     delete::Deleter,
     filters::FilterWriter,
     group::{Entry, Group, State},
@@ -342,6 +343,16 @@ impl<'c> Committer<'c> {
             folding.deleted.extend(piece.ids.iter().map(|(_, sequence)| *sequence));
         }
         Ok(piece.deleted)
+    }
+
+    /// Changes an assessment in a transaction of its own.
+    pub(crate) fn assess(&mut self, write: &AssessmentWrite, shared: &Shared) -> Result<AssessmentOutcome> {
+        let mut outcome = AssessmentOutcome::NotFound;
+        self.in_transaction(|committer| {
+            outcome = assess::write(committer.connection, shared, write)?;
+            Ok(())
+        })?;
+        Ok(outcome)
     }
 
     /// Replaces old blocks, or a part of them, by a new one.

@@ -26,6 +26,7 @@ pub(crate) struct Deleter<'c> {
     latest_spans: Statement<'c>,
     delete_span: Statement<'c>,
     delete_rewrite: Statement<'c>,
+    delete_assessments: Statement<'c>,
     delete_id: Statement<'c>,
     delete_dead_block: Statement<'c>,
     delete_frame: Statement<'c>,
@@ -54,6 +55,7 @@ impl<'c> Deleter<'c> {
                  ORDER BY start_micros DESC, start_nanos DESC, id_text(id) DESC LIMIT ?2"
             ))?,
             delete_span: connection.prepare("DELETE FROM spans WHERE sequence = ?1")?,
+            delete_assessments: connection.prepare("DELETE FROM assessments WHERE sequence = ?1")?,
             delete_rewrite: connection.prepare("DELETE FROM rewrites WHERE version = ?1")?,
             delete_id: connection.prepare("DELETE FROM span_ids WHERE id_hash = ?1 AND sequence = ?2")?,
             delete_dead_block: connection
@@ -122,6 +124,7 @@ impl<'c> Deleter<'c> {
     fn delete_row(&mut self, shared: &Shared, row: &StoredRow, piece: &mut Piece) -> Result<()> {
         let hash = shared.keyed.hash(row.account_key, row.id.as_str());
         self.delete_span.execute([row.sequence])?;
+        self.delete_assessments.execute([row.sequence])?;
         if row.version != row.sequence {
             self.delete_rewrite.execute([row.version])?;
         }

@@ -4,6 +4,7 @@
 //! transaction ([`commit`]) and answers each caller. Background work comes in small pieces between groups, so
 //! that no write waits long.
 
+mod assess;
 mod commit;
 mod delete;
 mod filters;
@@ -15,7 +16,7 @@ mod traces;
 use std::{sync::Arc, time::Duration};
 
 use endspan_model::AccountId;
-use endspan_store::{Deleted, Deletion, StoreError, WriteResponse};
+use endspan_store::{AssessmentOutcome, AssessmentWrite, Deleted, Deletion, StoreError, WriteResponse};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -50,6 +51,8 @@ pub(crate) enum Job {
     Dissolve(i64, Vec<i64>, oneshot::Sender<bool>),
     /// Deletes a piece and answers what that was.
     Delete(Option<AccountId>, Deletion, oneshot::Sender<std::result::Result<Deleted, StoreError>>),
+    /// Changes an assessment and answers what became of it.
+    Assess(Box<AssessmentWrite>, oneshot::Sender<std::result::Result<AssessmentOutcome, StoreError>>),
     /// Does all tidying now, then answers.
     Tidy(oneshot::Sender<()>),
 }
@@ -160,6 +163,12 @@ impl<'c> Writer<'c> {
                 Some(Job::Delete(account, deletion, reply)) => {
                     let deleted = self.delete(account.as_ref(), &deletion);
                     let _ = reply.send(deleted.map_err(StoreError::from));
+                    is_tidy = false;
+                }
+                Some(Job::Assess(write, reply)) => {
+                    let assessed = self.committer.assess(&write, self.shared);
+                    self.note(&assessed);
+                    let _ = reply.send(assessed.map_err(StoreError::from));
                     is_tidy = false;
                 }
                 Some(Job::Tidy(reply)) => {

@@ -182,12 +182,14 @@ async fn delete_part(client: &Object, trace: &Trace, count: i64) -> Result<Vec<R
 /// Cleans up behind rows that are gone; returns how many bytes of payload they had.
 async fn bury(client: &Object, gone: &[Row]) -> Result<u64> {
     let mut rewritten: Vec<i64> = Vec::new();
+    let mut sequences: Vec<i64> = Vec::with_capacity(gone.len());
     let mut blocks: HashMap<i64, (i32, i64)> = HashMap::new();
     let mut payload_bytes = 0;
     for row in gone {
         let (version, sequence): (i64, i64) = (get(row, 0)?, get(row, 1)?);
         let bytes = i64::from(get::<i32>(row, 3)?);
         payload_bytes += bytes.unsigned_abs();
+        sequences.push(sequence);
         if version != sequence {
             rewritten.push(version);
         }
@@ -197,6 +199,7 @@ async fn bury(client: &Object, gone: &[Row]) -> Result<u64> {
             *dead += bytes;
         }
     }
+    client.execute("DELETE FROM assessments WHERE sequence = ANY($1::bigint[])", &[&sequences]).await?;
     client.execute("DELETE FROM rewrites WHERE version = ANY($1::bigint[])", &[&rewritten]).await?;
     let (mut keys, mut spans, mut dead) = (Vec::new(), Vec::new(), Vec::new());
     for (key, (count, bytes)) in blocks {

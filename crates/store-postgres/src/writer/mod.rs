@@ -4,6 +4,7 @@
 //! servers ([`lookup`]), it is applied in memory ([`group`]) and brought to the database in the same transaction
 //! ([`commit`]). Then each caller is answered.
 
+mod assess;
 mod columns;
 mod commit;
 mod delete;
@@ -17,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::Object;
 use endspan_store::{Outcome, StoreError, WriteRequest, WriteResponse};
 
+pub(crate) use self::assess::assess;
 pub(crate) use self::columns::SLOT_SHIFT;
 pub(crate) use self::delete::delete;
 pub(crate) use self::traces::{Summary, TRACE_ROW, read_trace_row};

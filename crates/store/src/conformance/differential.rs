@@ -14,8 +14,9 @@ use proptest::{
 
 use super::*;
 use crate::{
-    AccountUsage, Deleted, Deleting, Deletion, ListOrder, ListQuery, SortDirection, SpanHeader, SpanQuery,
-    TraceFilter, TraceQuery, TraceState,
+    AccountUsage, Assessment, AssessmentQuery, AssessmentWrite, Deleted, Deleting, Deletion, ListOrder,
+    ListQuery, SortDirection, SpanHeader, SpanQuery, TraceFilter, TraceQuery, TraceState,
+    assessment::{Approval, AssessmentContent, AssessmentFilter, AssessmentType, AssessmentsOf},
     memory::MemoryStore,
     search::{MetadataFilter, SpanFilter, SpanPosition, SpanSort},
     text::TextQuery,
@@ -53,6 +54,7 @@ const PAYLOADS: &[&str] = &[
 #[derive(Clone, Debug)]
 enum Step {
     Write(WriteRequest),
+    Assess(Box<AssessmentWrite>),
     /// The spans of a piece, and how many in all at most.
     Delete(Option<AccountId>, Deleting, u32, u32),
     Maintain,
@@ -162,6 +164,42 @@ fn write_request() -> impl Strategy<Value = WriteRequest> {
         })
 }
 
+fn assessment() -> impl Strategy<Value = Assessment> {
+    let identity = (account_id(), select(&["1", "2", "3"][..]), id(), id());
+    let content = (
+        select(AssessmentType::ALL.to_vec()),
+        option::of(1_u8..6),
+        option::of(select(vec![Approval::Approved, Approval::Rejected])),
+        text(),
+        some_payload(),
+    );
+    (identity, content, 0_i64..4, 1_u64..4).prop_map(|(identity, content, micros, revision)| Assessment {
+        account: identity.0,
+        id: identity.1.to_owned(),
+        trace_id: identity.2.into(),
+        span_id: identity.3.into(),
+        content: AssessmentContent {
+            rating: content.1,
+            approval: content.2,
+            comment: content.3,
+            metadata: content.4,
+            ..AssessmentContent::new(content.0)
+        },
+        created_by: "someone".to_owned(),
+        created_at: at(micros),
+        updated_at: at(-micros),
+        revision,
+    })
+}
+
+fn assess() -> impl Strategy<Value = AssessmentWrite> {
+    prop_oneof![
+        6 => assessment().prop_map(AssessmentWrite::Put),
+        2 => assessment().prop_map(AssessmentWrite::Replace),
+        1 => assessment().prop_map(|gone| AssessmentWrite::Delete { account: gone.account, id: gone.id }),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let what = prop_oneof![
         id().prop_map(|id| Deleting::Trace(id.into())),
@@ -171,6 +209,7 @@ fn step() -> impl Strategy<Value = Step> {
     let delete = (option::of(account_id()), what, 1_u32..5, 1_u32..12);
     prop_oneof![
         12 => write_request().prop_map(Step::Write),
+        8 => assess().prop_map(|write| Step::Assess(Box::new(write))),
         1 => delete.prop_map(|(account, what, piece, most)| Step::Delete(account, what, piece, most)),
         1 => Just(Step::Maintain),
         1 => Just(Step::Reopen),
@@ -211,6 +250,11 @@ async fn compare(mut subject: Box<dyn Subject>, steps: Vec<Step>) -> Result<(), 
                     return Err(format!("the position went back from {position} to {latest}"));
                 }
                 position = latest;
+            }
+            Step::Assess(write) => {
+                let expected = model.write_assessment((*write).clone()).await.unwrap();
+                let found = subject.store().write_assessment(*write).await.unwrap();
+                same("assessed", &expected, &found)?;
             }
             Step::Delete(scope, what, piece, most) => {
                 let scope = scope.as_ref();
@@ -279,6 +323,7 @@ async fn compare_reads(model: &MemoryStore, engine: &dyn SpanStore) -> Result<()
         compare_structures(model, engine, scope).await?;
         compare_traces_by_text(model, engine, scope).await?;
         compare_searches(model, engine, scope).await?;
+        compare_assessments(model, engine, scope).await?;
     }
     let usage = |accounts: Vec<AccountUsage>| -> Vec<AccountUsage> {
         accounts.into_iter().map(|account| AccountUsage { stored_bytes: 0, ..account }).collect()
@@ -348,6 +393,7 @@ async fn compare_traces(
             ..all()
         },
         TraceFilter { start_from: Some(at(1)), start_before: Some(at(3)), ..all() },
+        TraceFilter { assessments: vec![well_rated()], ..all() },
     ];
     for filter in filters {
         let mut query = TraceQuery { limit: 2, filter, ..TraceQuery::default() };
@@ -411,6 +457,8 @@ async fn compare_searches(
         SpanFilter { text: text(&["sync"]), ..all() },
         SpanFilter { text: text(&["input_tokens", IDS[5]]), ..all() },
         SpanFilter { metadata: Some(MetadataFilter::Key("a".to_owned(), vec![1.into()])), ..all() },
+        SpanFilter { assessments: vec![well_rated()], ..all() },
+        SpanFilter { assessments: vec![well_rated()], trace_ids: ["a".into()].into(), ..all() },
     ];
     for (index, filter) in filters.into_iter().enumerate() {
         // Every filter by start, and each by one of the other keys.
@@ -439,6 +487,27 @@ async fn compare_searches(
                 }
             }
         }
+    }
+    Ok(())
+}
+
+fn well_rated() -> AssessmentFilter {
+    AssessmentFilter { min_rating: Some(3), ..AssessmentFilter::default() }
+}
+
+async fn compare_assessments(
+    model: &MemoryStore,
+    engine: &dyn SpanStore,
+    scope: Option<&AccountId>,
+) -> Result<(), String> {
+    let mut asked: Vec<AssessmentsOf> = ["1", "2", "3"].map(|id| AssessmentsOf::Id(id.to_owned())).to_vec();
+    asked.extend(IDS.iter().map(|id| AssessmentsOf::Trace(TraceId::from(*id))));
+    asked.extend(IDS.iter().map(|id| AssessmentsOf::SpanId(SpanId::from(*id))));
+    for of in asked {
+        let query = AssessmentQuery { of, kind: None, max_bytes: usize::MAX };
+        let expected = model.read_assessments(scope, &query).await.unwrap();
+        let found = engine.read_assessments(scope, &query).await.unwrap();
+        same(&format!("{query:?}"), &expected, &found)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use endspan_model::{AccountId, DropReason, Payload, Span, SpanPatch, Timestamp};
 
 use crate::{Outcome, Rejection, SpanStore, StoredSpan, WriteOperation, WriteRequest};
 
+pub mod assessments;
 pub mod changes;
 pub mod deletion;
 pub mod differential;
@@ -185,6 +186,17 @@ macro_rules! conformance_suite {
                 a_deleted_span_can_be_written_again,
                 deletion_takes_and_gives_back_no_positions,
                 usage_is_told_by_account,
+            ];
+            assessments: [
+                assessments_come_back_equal,
+                assessments_are_read_by_span_and_by_trace,
+                an_assessment_needs_its_span,
+                sgp_row_70_a_span_has_one_overwrite,
+                only_the_next_revision_replaces,
+                a_span_has_a_bounded_number,
+                assessments_follow_their_span,
+                assessments_stay_within_their_account,
+                spans_and_traces_are_found_by_their_assessments,
             ];
             lifecycle: [
                 everything_reads_the_same_after_reopening,

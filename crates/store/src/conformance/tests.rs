@@ -24,6 +24,7 @@ crate::conformance_suite!(Memory::new, block_on);
 fn every_behaviour_is_listed() {
     let suite = include_str!("mod.rs");
     let modules = [
+        include_str!("assessments.rs"),
         include_str!("changes.rs"),
         include_str!("deletion.rs"),
         include_str!("lifecycle.rs"),

@@ -5,6 +5,8 @@ use endspan_store::{StoredSpan, TraceSummary};
 use endspan_wire::{push_string, time};
 use utoipa::ToSchema;
 
+use crate::routes::sgp::SpanAssessment;
+
 /// One span with everything that the store holds of it.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents a body that is written by hand")]
@@ -63,6 +65,8 @@ pub(super) struct ReadSpan {
     expected: Option<()>,
     #[schema(value_type = Option<Object>)]
     otel: Option<()>,
+    /// What is said of it, by creation. Only of one span, not in lists.
+    assessments: Option<Vec<SpanAssessment>>,
 }
 
 /// One trace, summed up.

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use endspan_model::{SpanId, Timestamp, TraceId};
+use endspan_model::{AccountId, SpanId, Timestamp, TraceId};
+use endspan_store::assessment::AssessmentsOf;
 use endspan_store::text::TextQuery;
-use endspan_store::{TraceQuery, TraceState};
+use endspan_store::{AssessmentList, AssessmentQuery, TraceQuery, TraceState};
 use endspan_wire::time;
 use http::request::Parts;
 use http::{Request, StatusCode};
@@ -22,9 +23,10 @@ use crate::account::selected_account;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::reply;
+use crate::routes::sgp::{SpanAssessment, push_assessments};
 use crate::routes::{observed, schema, segment};
 use crate::telemetry::Route;
-use crate::text::{query_pairs, whole_number};
+use crate::text::{push_assessment_filter, query_pairs, whole_number};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: i64 = 1000;
@@ -67,6 +69,9 @@ pub(super) struct TracesParameters {
     /// Only traces with a span that holds all of these terms, in its name, input, output or metadata; as `search_texts`
     /// of the search of spans. Repeated for several terms, up to 10 of at least 2 characters.
     text: Option<Vec<String>>,
+    /// Only traces with an assessment of some span that says this: a type, `approval:rejected`, `rating:3`, `rating:<3`.
+    /// Repeated for several, up to 10.
+    assessment: Option<Vec<String>>,
 }
 
 /// A page of traces.
@@ -122,12 +127,12 @@ pub(super) fn text_query(query: Option<&str>) -> Result<TextQuery, Problem> {
     TextQuery::parse(&terms).map_err(|error| Problem::query("text", error.to_string()))
 }
 
-/// Empty values ask for nothing; the last of a repeated parameter counts.
+/// Empty values ask for nothing; the last of a repeated parameter counts, but for `assessment` and `text`.
 fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
     let mut parsed = TraceQuery { limit: DEFAULT_LIMIT, ..TraceQuery::default() };
     let filter = &mut parsed.filter;
     for (name, value) in query_pairs(query) {
-        const KNOWN: [&str; 12] = [
+        const KNOWN: [&str; 13] = [
             "limit",
             "after",
             "start_after",
@@ -140,6 +145,7 @@ fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
             "max_duration_ms",
             "min_tokens",
             "max_tokens",
+            "assessment",
         ];
         let Some(field) = KNOWN.into_iter().find(|known| *known == name) else { continue };
         let value = value.map_err(|error| Problem::query(field, error.to_string()))?;
@@ -163,6 +169,11 @@ fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
             "min_duration_ms" => filter.min_duration_micros = micros()?,
             "max_duration_ms" => filter.max_duration_micros = micros()?,
             "min_tokens" => filter.min_tokens = number()?,
+            "assessment" => {
+                if let Some(text) = text {
+                    push_assessment_filter(&mut filter.assessments, text)?;
+                }
+            }
             _ => filter.max_tokens = number()?,
         }
     }
@@ -231,6 +242,10 @@ pub(super) struct Trace {
     trace_id: String,
     /// By start, then id.
     spans: Vec<ReadSpan>,
+    /// What is said of them, by creation.
+    assessments: Vec<SpanAssessment>,
+    /// Whether there are more than fit: then ask for those of a span.
+    assessments_cut: bool,
 }
 
 /// Returns `payloads=true|false` of a query.
@@ -279,7 +294,11 @@ async fn find_trace(app: &App, parts: &Parts) -> Result<Response, Problem> {
     answer.extend_from_slice(b",\"spans\":");
     let parts = if payloads { SpanParts::Payloads } else { SpanParts::Fields };
     push_list(&mut answer, &spans, |out, stored| push_span(out, stored, parts));
-    answer.push(b'}');
+    let assessments =
+        read_assessments(app, account.as_ref(), AssessmentsOf::Trace(TraceId::from(id.as_str()))).await?;
+    answer.extend_from_slice(b",\"assessments\":");
+    push_assessments(&mut answer, &assessments.assessments);
+    answer.extend_from_slice(format!(",\"assessments_cut\":{}}}", assessments.is_cut).as_bytes());
     Ok(reply::json(StatusCode::OK, answer))
 }
 
@@ -311,5 +330,25 @@ async fn find_span(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let Some(stored) = found else { return Err(Problem::NotFound { id }) };
     let mut answer = Vec::with_capacity(stored.span.size_bytes() + 256);
     push_span(&mut answer, &stored, SpanParts::Payloads);
+    let of = AssessmentsOf::Spans(vec![(stored.account.clone(), trace_id, span_id)]);
+    let assessments = read_assessments(app, account.as_ref(), of).await?;
+    // Into the object that was just closed.
+    answer.pop();
+    answer.extend_from_slice(b",\"assessments\":");
+    push_assessments(&mut answer, &assessments.assessments);
+    answer.push(b'}');
     Ok(reply::json(StatusCode::OK, answer))
+}
+
+async fn read_assessments(
+    app: &App,
+    account: Option<&AccountId>,
+    of: AssessmentsOf,
+) -> Result<AssessmentList, Problem> {
+    // Those of one span always fit.
+    let max_bytes = match of {
+        AssessmentsOf::Spans(_) => usize::MAX,
+        _ => app.config.max_search_bytes,
+    };
+    Ok(app.store.read_assessments(account, &AssessmentQuery { of, kind: None, max_bytes }).await?)
 }

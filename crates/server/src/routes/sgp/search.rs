@@ -26,7 +26,7 @@ use crate::problem::Problem;
 use crate::reply;
 use crate::routes::{observed, schema};
 use crate::telemetry::Route;
-use crate::text::{query_pairs, whole_number};
+use crate::text::{push_assessment_filter, query_pairs, whole_number};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: i64 = 1000;
@@ -54,6 +54,9 @@ pub(super) struct SearchParameters {
     /// Whether a page may end before it is full when it grows too large or takes too long.
     #[param(default = false)]
     allow_partial_results: Option<bool>,
+    /// Only spans with an assessment that says this: a type, `approval:rejected`, `rating:3`, `rating:<3`. Repeated for
+    /// several, up to 10.
+    assessment: Option<Vec<String>>,
 }
 
 /// A page of spans.
@@ -108,9 +111,9 @@ async fn find(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let account = selected_account(&parts.headers)?.unwrap_or_default();
     let body = read_json(app, &parts.headers, body).await?;
     let Paging { mut query, start, partial } = parse(&parts)?;
-    let window = (query.filter.start_from, query.filter.start_to);
-    query.filter = body::decode(&body.bytes)?;
-    (query.filter.start_from, query.filter.start_to) = window;
+    let of_query = std::mem::replace(&mut query.filter, body::decode(&body.bytes)?);
+    (query.filter.start_from, query.filter.start_to) = (of_query.start_from, of_query.start_to);
+    query.filter.assessments.extend(of_query.assessments);
     if let Some((field, text)) = start {
         query.from = Some(find_start(app, &account, &query, field, &text).await?);
     }
@@ -145,7 +148,7 @@ fn parse(parts: &Parts) -> Result<Paging, Problem> {
     let mut query = SpanQuery { limit: DEFAULT_LIMIT, ..SpanQuery::default() };
     let (mut start, mut partial) = ([None, None], false);
     for (name, value) in query_pairs(parts.uri.query()) {
-        const KNOWN: [&str; 8] = [
+        const KNOWN: [&str; 9] = [
             "from_ts",
             "to_ts",
             "limit",
@@ -154,6 +157,7 @@ fn parse(parts: &Parts) -> Result<Paging, Problem> {
             "starting_after",
             "ending_before",
             "allow_partial_results",
+            "assessment",
         ];
         let Some(field) = KNOWN.into_iter().find(|known| *known == name) else { continue };
         let value = value.map_err(|error| Problem::query(field, error.to_string()))?;
@@ -166,6 +170,7 @@ fn parse(parts: &Parts) -> Result<Paging, Problem> {
             found.ok_or_else(|| Problem::query(field, "expected a time: ISO 8601 text or Unix seconds"))
         };
         match field {
+            "assessment" => push_assessment_filter(&mut query.filter.assessments, &value)?,
             "from_ts" => query.filter.start_from = Some(moment()?),
             "to_ts" => query.filter.start_to = Some(moment()?),
             "limit" => {

@@ -1,14 +1,21 @@
 //! One span as a line: its fields as the store holds them, absent ones left out.
 
+mod assessment;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use endspan_model::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
 use endspan_model::payload::{Characters, PayloadShape};
 use endspan_model::{AccountId, Payload, Span, SpanType, Status, Timestamp};
+use endspan_store::Assessment;
+use endspan_store::assessment::MAX_PER_SPAN;
 use endspan_wire::{push_string, time};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use self::assessment::AssessmentRecord;
+pub(super) use self::assessment::LineAssessment;
 
 /// Why a line is no span.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +57,19 @@ struct Record<'a> {
     expected: Option<&'a RawValue>,
     #[serde(borrow)]
     otel: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    assessments: Vec<AssessmentRecord<'a>>,
 }
 
-/// Appends a span as one line, without its end.
-pub(super) fn push(out: &mut Vec<u8>, account: &AccountId, span: &Span) {
+/// What a line says.
+pub(super) struct Line {
+    pub(super) account: AccountId,
+    pub(super) span: Span,
+    pub(super) assessments: Vec<LineAssessment>,
+}
+
+/// Appends a span, and what is said of it, as one line, without its end.
+pub(super) fn push(out: &mut Vec<u8>, account: &AccountId, span: &Span, assessments: &[&Assessment]) {
     let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
         if let Some(value) = value {
             out.extend_from_slice(key.as_bytes());
@@ -93,6 +109,7 @@ pub(super) fn push(out: &mut Vec<u8>, account: &AccountId, span: &Span) {
             out.extend_from_slice(payload.as_bytes());
         }
     }
+    assessment::push(out, assessments);
     out.push(b'}');
 }
 
@@ -112,7 +129,7 @@ fn push_moment(out: &mut Vec<u8>, moment: Timestamp) {
 }
 
 /// Reads what [`push`] wrote.
-pub(super) fn parse(line: &Bytes) -> Result<(AccountId, Span), RecordError> {
+pub(super) fn parse(line: &Bytes) -> Result<Line, RecordError> {
     let record: Record<'_> = serde_json::from_slice(line)?;
     let account = id("account", record.account)?;
     if account.trim() != account || account.is_empty() || account.contains(char::is_control) {
@@ -147,7 +164,11 @@ pub(super) fn parse(line: &Bytes) -> Result<(AccountId, Span), RecordError> {
     if span.otel.as_ref().is_some_and(|otel| otel.shape() != PayloadShape::Object) {
         return Err(wrong("otel", "expected an object"));
     }
-    Ok((AccountId::new(account), span))
+    if record.assessments.len() > MAX_PER_SPAN {
+        return Err(wrong("assessments", "too many"));
+    }
+    let assessments = record.assessments.into_iter().map(|record| assessment::read(line, record));
+    Ok(Line { account: AccountId::new(account), span, assessments: assessments.collect::<Result<_, _>>()? })
 }
 
 const fn wrong(field: &'static str, message: &'static str) -> RecordError {

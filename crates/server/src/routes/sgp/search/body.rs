@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use endspan_model::{SpanId, SpanType, Status, TraceId};
+use endspan_store::assessment::{AssessmentFilter, AssessmentType};
 use endspan_store::search::{MetadataFilter, SpanFilter};
 use endspan_store::text::TextQuery;
 use endspan_wire::{DecodeError, DecodeErrorKind};
@@ -18,6 +19,8 @@ const MAX_IDS: usize = 10_000;
 const MAX_VALUES: usize = 1000;
 /// Deepest nesting of `$or` and `$and`.
 const MAX_GROUPS: usize = 16;
+
+const TYPES: &str = "comment, rating, approval, rubric, metadata or overwrite";
 
 /// Filters; all that are given must hold. Null, `[]` and absent are the same.
 #[derive(ToSchema)]
@@ -48,7 +51,7 @@ pub(in crate::routes::sgp) struct SgpSearch {
     obs_trace_ids: Option<Vec<String>>,
     /// 16 lower-case hexadecimal digits each.
     obs_span_ids: Option<Vec<String>>,
-    /// Spans have no assessments here: any type finds nothing.
+    /// Only spans with an assessment of one of these types.
     assessment_types: Option<Vec<String>>,
     /// Inclusive; spans that have not ended never pass.
     min_duration_ms: Option<i64>,
@@ -113,11 +116,12 @@ pub(super) fn decode(text: &[u8]) -> Result<SpanFilter, Problem> {
         },
         text: TextQuery::parse(&body.list("search_texts", MAX_VALUES, |text| Some(text.to_owned()))?)
             .map_err(|error| in_body("search_texts", error.to_string()))?,
+        assessments: Vec::new(),
     };
     body.check_size()?;
-    // No span has an assessment: there is nothing yet that takes them in.
-    if !body.values("assessment_types")?.is_empty() {
-        filter.metadata = Some(MetadataFilter::Any(Vec::new()));
+    let kinds = body.names("assessment_types", TYPES, AssessmentType::from_name)?;
+    if !kinds.is_empty() {
+        filter.assessments.push(AssessmentFilter { kinds, ..AssessmentFilter::default() });
     }
     Ok(filter)
 }
