@@ -25,6 +25,7 @@ pub fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> 
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
+    head_bytes: usize,
 }
 
 impl Connection {
@@ -32,7 +33,7 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await.context("connect")?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
+        Ok(Self { stream, buffer: Vec::with_capacity(4 * 1024), head_bytes: 0 })
     }
 
     /// Sends a request and reads its whole answer; returns status and body length.
@@ -47,12 +48,24 @@ impl Connection {
                 break head;
             }
         };
+        self.head_bytes = head_end;
         while self.buffer.len() < head_end + length {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 bail!("answer cut short");
             }
         }
         Ok((status, length))
+    }
+
+    /// Wraps a stream that is connected.
+    pub fn of(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new(), head_bytes: 0 }
+    }
+
+    /// Returns whether the last answer has a header, of which the name is given in lower case.
+    pub fn has_header(&self, name: &str) -> bool {
+        let head = String::from_utf8_lossy(&self.buffer[..self.head_bytes]).to_ascii_lowercase();
+        head.contains(&format!("\r\n{name}:"))
     }
 
     /// Returns the body of the last answer.

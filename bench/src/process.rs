@@ -85,6 +85,14 @@ impl ServerProcess {
         Ok(kilobytes / 1024.0)
     }
 
+    /// Returns the most resident megabytes that there ever were.
+    pub fn peak_resident_mb(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).context("VmHWM")?;
+        let kilobytes: f64 = line.split_whitespace().nth(1).context("VmHWM")?.parse()?;
+        Ok(kilobytes / 1024.0)
+    }
+
     /// Returns bytes of the data directory.
     pub fn disk_bytes(&self) -> u64 {
         directory_bytes(&self.data)

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and nothing of how it is done.
 
 mod keys;
+mod limits;
 mod postgres;
 mod reading;
 mod retention;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 pub(crate) use keys::{
     CreateKeyArguments, KeyFileArguments, KeyRole, KeysCommand, ListKeysArguments, RevokeKeyArguments,
 };
+pub(crate) use limits::LimitArguments;
 pub(crate) use postgres::{ImportAgentexArguments, ImportSource, MigrateArguments, StoreArguments};
 pub(crate) use reading::{LsArguments, SearchArguments, ShowArguments, TailArguments};
 pub(crate) use retention::{DeleteArguments, RetentionArguments, parse_bytes};
@@ -135,6 +137,8 @@ pub(crate) struct ServeArguments {
     /// How log lines look
     #[arg(long, env = "ENDSPAN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

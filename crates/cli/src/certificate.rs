@@ -9,6 +9,7 @@ use endspan_server::Tls;
 
 use crate::args::ServeArguments;
 use crate::error::{CliError, Exit};
+use crate::reread::Asked;
 
 /// How often a server looks whether its certificate has changed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -39,10 +40,13 @@ impl Certificate {
     }
 
     /// Looks again and again. Files that do not fit together (yet) change nothing, and are complained about once.
-    pub(crate) async fn watch(mut self) {
+    pub(crate) async fn watch(mut self, mut asked: Asked) {
         let mut complained = None;
         loop {
-            tokio::time::sleep(LOOK).await;
+            if asked.within(LOOK).await {
+                tracing::info!(file = %self.paths.0.display(), "reads the certificate again, as it was told to");
+                complained = None;
+            }
             let paths = self.paths.clone();
             let Ok(found) = tokio::task::spawn_blocking(move || read(&paths)).await else { return };
             let complaint = match found {

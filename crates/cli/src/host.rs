@@ -13,6 +13,7 @@ use crate::args::ServeArguments;
 use crate::certificate::Certificate;
 use crate::error::{CliError, Exit};
 use crate::keys::Keys;
+use crate::reread::Reread;
 use crate::{postgres, redaction, retention};
 
 /// A server that listens but does not answer yet.
@@ -22,6 +23,7 @@ pub(crate) struct Host {
     kept_in: String,
     keys: Keys,
     certificate: Option<Certificate>,
+    reread: Reread,
 }
 
 impl Host {
@@ -43,6 +45,7 @@ impl Host {
             hosts: (!arguments.insecure_no_keys).then(|| arguments.host.clone()),
             ..Config::default()
         };
+        arguments.limits.apply(&mut config);
         config.retention = retention::read(&arguments.retention)?;
         config.redactor = redaction::read(&arguments.redaction)?.1.map(Arc::new);
         if let Some(file) = &arguments.prices {
@@ -67,7 +70,12 @@ impl Host {
             Some(_) => format!("Postgres, schema {}", arguments.store.store_schema),
             None => data.display().to_string(),
         };
-        Ok(Self { server, kept_in, keys, certificate })
+        Ok(Self { server, kept_in, keys, certificate, reread: Reread::default() })
+    }
+
+    /// Reads keys and certificate again at once whenever the process is told so (SIGHUP).
+    pub(crate) fn reread_on_hangup(&self) -> Result<(), CliError> {
+        self.reread.on_hangup()
     }
 
     /// Returns the address for clients.
@@ -91,9 +99,9 @@ impl Host {
     /// Serves until `shutdown`, then finishes what was received.
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), CliError> {
         let mut watches = tokio::task::JoinSet::new();
-        watches.spawn(self.keys.watch());
+        watches.spawn(self.keys.watch(self.reread.subscribe()));
         if let Some(certificate) = self.certificate {
-            watches.spawn(certificate.watch());
+            watches.spawn(certificate.watch(self.reread.subscribe()));
         }
         let served = self.server.run(shutdown).await;
         watches.shutdown().await;

@@ -11,6 +11,7 @@ use endspan_server::access::{ApiKey, KeyRing, Role, Secret, format_keys, parse_k
 
 use crate::args::ServeArguments;
 use crate::error::{CliError, Exit};
+use crate::reread::Asked;
 
 /// The file's name in a data directory.
 pub(crate) const FILE_NAME: &str = "keys.json";
@@ -79,10 +80,13 @@ impl Keys {
     }
 
     /// Looks again and again. A file that cannot be read or understood changes nothing, and is complained about once.
-    pub(crate) async fn watch(mut self) {
+    pub(crate) async fn watch(mut self, mut asked: Asked) {
         let mut complained = None;
         loop {
-            tokio::time::sleep(LOOK).await;
+            if asked.within(LOOK).await {
+                tracing::info!(file = %self.path.display(), "reads API keys again, as it was told to");
+                complained = None;
+            }
             let path = self.path.clone();
             let Ok(found) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
             let result = match found {

@@ -19,6 +19,7 @@ mod output;
 mod postgres;
 mod progress;
 mod redaction;
+mod reread;
 mod retention;
 mod tree;
 mod when;

@@ -137,3 +137,45 @@ fn strangers_are_kept_out_unless_told_otherwise() {
     hint: make one: `endspan keys create --role ingest,read --keys [DIR]/keys.json`; or listen on 127.0.0.1 behind a proxy that asks; or say --insecure-no-keys if everyone may read everything
     ");
 }
+
+/// What operators expect of SIGHUP: read your files again now. Without a handler it would end the server.
+#[cfg(unix)]
+#[test]
+fn sighup_reads_keys_again_and_ends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = endspan()
+        .args(["serve", "--listen", "127.0.0.1:0", "--log", "info", "--data"])
+        .arg(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let pid = child.id().to_string();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    };
+    signal("-HUP");
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("reads API keys again, as it was told to") {
+        assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
+    }
+    signal("-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn limits_are_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--max-body", "2KiB"];
+    let served = Served::start_with_more("127.0.0.1:0", directory.path(), &arguments);
+    let info: serde_json::Value = serde_json::from_str(&served.get("/api/info")).unwrap();
+    assert!(info.to_string().contains("2048"), "{info}");
+    let mut command = endspan();
+    command.args(["serve", "--max-connections", "0"]);
+    let said = transcript(&mut command);
+    assert!(said.starts_with("exit 2") && said.contains("expected a whole number from 1"), "{said}");
+}

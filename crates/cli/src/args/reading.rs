@@ -46,6 +46,12 @@ pub(crate) struct LsArguments {
     /// Only traces with at most this many tokens
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u64>,
+    /// Only traces with a span that holds this word or phrase; repeat it for several
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// Only traces with an assessment that says this: a type, approval:rejected, rating:3, rating:<3; repeat it for several
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) assessment: Vec<String>,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }
@@ -69,6 +75,8 @@ impl LsArguments {
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
+        .chain(self.text.iter().map(|text| ("text", text.clone())))
+        .chain(self.assessment.iter().map(|what| ("assessment", what.clone())))
         .collect()
     }
 }
@@ -157,7 +165,7 @@ pub(crate) struct SearchArguments {
     /// Only spans with these statuses: SUCCESS, ERROR, CANCELED
     #[arg(long, value_delimiter = ',', value_name = "STATUS")]
     pub(crate) status: Vec<String>,
-    /// Only spans of these types, like COMPLETION or AGENT_TOOL_CALL
+    /// Only spans of these types, like COMPLETION or AGENT_WORKFLOW
     #[arg(long = "type", value_delimiter = ',', value_name = "TYPE")]
     pub(crate) types: Vec<String>,
     /// Only spans of these application variants
@@ -187,6 +195,9 @@ pub(crate) struct SearchArguments {
     /// Only spans whose metadata has this value under this key; the value is JSON, or else text
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) metadata: Vec<String>,
+    /// Only spans with an assessment that says this: a type, approval:rejected, rating:3, rating:<3
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    pub(crate) assessment: Vec<String>,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }

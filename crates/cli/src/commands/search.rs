@@ -57,6 +57,7 @@ fn query(arguments: &SearchArguments, limit: u32, after: Option<&str>) -> Vec<(&
         ("starting_after", after),
     ];
     query.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
+    query.extend(arguments.assessment.iter().map(|what| ("assessment", what.clone())));
     query
 }
 

@@ -20,6 +20,7 @@ pub(crate) async fn run(arguments: ServeArguments, mut output: Output) -> Result
     let signals = Signals::catch()?;
     let keys = Keys::of(&arguments, &data);
     let host = Host::start(&arguments, &data, keys).await?;
+    host.reread_on_hangup()?;
     // A reader that goes away after the first line must not end the server.
     drop(output.line(host.banner()).and_then(|()| output.flush()));
     host.run(signals.shutdown_requested()).await

@@ -67,6 +67,10 @@ impl Served {
         self.url.trim_start_matches("http://")
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Writes spans in the SGP form.
     pub(crate) fn put(&self, account: &str, items: &[serde_json::Value]) {
         let body = serde_json::json!({ "items": items }).to_string();

@@ -95,7 +95,7 @@ const PROBES: &[Probe] = &[
         "POST /v5/span-assessments",
         INGEST,
         "/v5/span-assessments",
-        r#"{"assessment_type":"comment","comment":"c","trace_id":"b-trace","span_id":"b-span-2"}"#,
+        r#"{"assessment_type":"comment","comment":"c","trace_id":"b-other","span_id":"b-span-3"}"#,
     ),
     probe("GET /v5/span-assessments", READ, "/v5/span-assessments?trace_id=b-other", ""),
     probe("GET /v5/span-assessments", READ, "/v5/span-assessments?span_id=b-span-3", ""),

@@ -274,7 +274,7 @@ async fn a_span_comes_with_everything(server: Harness) {
             "application_interaction_id": "x", "obs_trace_id": "0123456789abcdef0123456789abcdef",
             "obs_span_id": "0123456789abcdef", "position": null, "model": null, "error": null,
             "input_tokens": null, "output_tokens": null, "cached_tokens": null, "cost_picodollars": null, "input": {"i": 1}, "output": {"o": 1},
-            "metadata": {"m": 1}, "expected": {"e": 1}, "otel": null,
+            "metadata": {"m": 1}, "expected": {"e": 1}, "otel": null, "assessments": [],
         })
     );
     server.get("/api/spans/other/a").await.refused(404);

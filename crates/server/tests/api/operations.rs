@@ -137,7 +137,10 @@ async fn openapi_knows_every_route(server: Harness) {
             let id = operation["operationId"].as_str().unwrap().to_owned();
             assert!(operation_ids.insert(id.clone()), "{id} is there twice");
             assert!(operation["tags"][0].is_string(), "{path}");
-            let concrete = path.replace("{trace_id}", "t").replace("{span_id}", "s");
+            let concrete = path
+                .replace("{trace_id}", "t")
+                .replace("{span_id}", "s")
+                .replace("{span_assessment_id}", "a");
             if concrete != "/api/tail" {
                 let answer = server.send(&method, &concrete, &[], "").await;
                 let documented = operation["responses"].as_object().unwrap();
@@ -152,6 +155,8 @@ async fn openapi_knows_every_route(server: Harness) {
     let expected = [
         "DELETE /api/traces",
         "DELETE /api/traces/{trace_id}",
+        "DELETE /public/v5/span-assessments/{span_assessment_id}",
+        "DELETE /v5/span-assessments/{span_assessment_id}",
         "GET /api/accounts",
         "GET /api/export",
         "GET /api/info",
@@ -168,21 +173,29 @@ async fn openapi_knows_every_route(server: Harness) {
         "GET /healthz",
         "GET /metrics",
         "GET /openapi.json",
+        "GET /public/v5/span-assessments",
+        "GET /public/v5/span-assessments/{span_assessment_id}",
         "GET /public/v5/spans/{span_id}",
         "GET /readyz",
         "GET /spans",
         "GET /spans/{span_id}",
+        "GET /v5/span-assessments",
+        "GET /v5/span-assessments/{span_assessment_id}",
         "GET /v5/spans/{span_id}",
+        "PATCH /public/v5/span-assessments/{span_assessment_id}",
         "PATCH /public/v5/spans/{span_id}",
         "PATCH /spans/{span_id}",
+        "PATCH /v5/span-assessments/{span_assessment_id}",
         "PATCH /v5/spans/{span_id}",
         "POST /api/import",
+        "POST /public/v5/span-assessments",
         "POST /public/v5/spans",
         "POST /public/v5/spans/batch",
         "POST /public/v5/spans/search",
         "POST /spans",
         "POST /spans/batch",
         "POST /v1/traces",
+        "POST /v5/span-assessments",
         "POST /v5/spans",
         "POST /v5/spans/batch",
         "POST /v5/spans/search",

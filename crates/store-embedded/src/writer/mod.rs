@@ -167,7 +167,12 @@ impl<'c> Writer<'c> {
                 }
                 Some(Job::Assess(write, reply)) => {
                     let assessed = self.committer.assess(&write, self.shared);
-                    self.note(&assessed);
+                    // What was refused has written nothing, and says nothing of the disk.
+                    if assessed.as_ref().is_ok_and(|outcome| *outcome == AssessmentOutcome::Done)
+                        || assessed.is_err()
+                    {
+                        self.note(&assessed);
+                    }
                     let _ = reply.send(assessed.map_err(StoreError::from));
                     is_tidy = false;
                 }
