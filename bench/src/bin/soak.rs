@@ -99,12 +99,9 @@ fn start(arguments: &Arguments, directory: &Path) -> Result<ServerProcess> {
         command.env("LD_PRELOAD", slow_sync(directory, arguments.slow_sync_ms)?);
     }
     let data = directory.join("data");
-    ServerProcess::start_in(
-        command,
-        &arguments.binary,
-        &data,
-        &["--max-in-flight-bytes", &arguments.in_flight],
-    )
+    command.args(["serve", "--listen", "127.0.0.1:0", "--max-in-flight-bytes", &arguments.in_flight]);
+    command.arg("--data").arg(&data);
+    ServerProcess::start_command(command, &data)
 }
 
 /// Makes a library whose `fsync` and `fdatasync` sleep first: what a busy disk looks like to a program.

@@ -304,3 +304,76 @@ async fn broken_requests_do_not_break_the_server() {
     assert!(server.raw(many.as_bytes()).await.starts_with("HTTP/1.1 431 "));
     server.get("/healthz").await.ok();
 }
+
+#[tokio::test]
+async fn names_and_nesting_are_bounded() {
+    let server = Harness::start().await;
+    let named =
+        |length: usize| json!({"trace_id": "t", "name": "n".repeat(length), "start_time": 0}).to_string();
+    server.post("/spans", named(16 * 1024)).await.ok();
+    server.post("/spans", named(16 * 1024 + 1)).await.refused(422);
+    let nested = |depth: usize| {
+        let input = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        format!(r#"{{"trace_id":"t","name":"n","start_timestamp":0,"input":{input}}}"#)
+    };
+    server.post("/v5/spans", nested(512)).await.ok();
+    server.post("/v5/spans", nested(513)).await.refused(422);
+    // Deep enough to break a parser that recurses.
+    server.post("/v5/spans", nested(200_000)).await.refused(422);
+    server.post("/v5/span-assessments", nested(200_000)).await.refused(422);
+    server.post("/v5/spans/search", nested(200_000)).await.refused(422);
+    let long = "a".repeat(257);
+    let headers = [JSON, ("x-selected-account-id", long.as_str())];
+    server.send("POST", "/spans", &headers, SPAN).await.refused(422);
+}
+
+#[tokio::test]
+async fn a_zstd_window_over_8_mib_is_refused() {
+    let server = Harness::start().await;
+    for (log, status) in [(23, 200), (24, 400)] {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(SPAN.replace("\"a\"", &format!("\"w{log}\"")).as_bytes()).unwrap();
+        let body = encoder.finish().unwrap();
+        let answer = server.send("POST", "/spans", &[JSON, ("content-encoding", "zstd")], body).await;
+        assert_eq!(answer.status, status, "{log}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn lists_and_groups_of_a_search_are_bounded() {
+    let server = Harness::start().await;
+    let names = |count: usize| json!({"names": vec!["n"; count]}).to_string();
+    server.post("/v5/spans/search", names(1000)).await.ok();
+    server.post("/v5/spans/search", names(1001)).await.refused(422);
+    let nested = |depth: usize| {
+        let group = (0..depth).fold(json!({"k": 1}), |inner, _| json!({"$or": [inner]}));
+        json!({"extra_metadata": group}).to_string()
+    };
+    server.post("/v5/spans/search", nested(16)).await.ok();
+    server.post("/v5/spans/search", nested(17)).await.refused(422);
+}
+
+#[tokio::test]
+async fn a_head_over_its_bytes_is_431() {
+    let server = Harness::start().await;
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "y".repeat(500_000));
+    // The answer may be lost, as the connection closes while the client is still sending.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let _ = stream.write_all(long.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    server.get("/healthz").await.ok();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let server = with(Config { header_timeout: Duration::from_millis(100), ..Config::default() }).await;
+    let answer = server.raw(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
