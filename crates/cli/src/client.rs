@@ -252,9 +252,7 @@ impl Client {
     async fn refused(&self, response: Response) -> CliError {
         let status = response.status();
         let body = response.bytes().await.unwrap_or_default();
-        let said = serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|value| {
-            ["message", "detail"].iter().find_map(|key| value.get(key)?.as_str().map(str::to_owned))
-        });
+        let said = serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|body| said(&body));
         let said = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
         let message = format!("{} answered {}: {said}", self.address(), status.as_u16());
         match status {
@@ -269,6 +267,23 @@ impl Client {
     }
 }
 
+/// Returns what an answer of any of the APIs says is wrong, and with what.
+fn said(body: &serde_json::Value) -> Option<String> {
+    if let Some(mistakes) = body.get("detail").and_then(|detail| detail.as_array()) {
+        let one = |mistake: &serde_json::Value| {
+            let part = mistake.get("loc")?.as_array()?.iter().rev().find_map(|part| part.as_str())?;
+            Some(format!("{part}: {}", mistake.get("msg")?.as_str()?))
+        };
+        let mistakes: Vec<String> = mistakes.iter().filter_map(one).collect();
+        return (!mistakes.is_empty()).then(|| mistakes.join("; "));
+    }
+    let text = ["message", "detail"].iter().find_map(|key| body.get(key)?.as_str())?;
+    Some(match body.get("field").and_then(|field| field.as_str()) {
+        Some(field) => format!("{field}: {text}"),
+        None => text.to_owned(),
+    })
+}
+
 /// Returns the cause at the bottom of an error: the layers above it repeat the address and say "error".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
@@ -276,4 +291,26 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn refusals_of_every_api_are_told() {
+        for (body, expected) in [
+            (serde_json::json!({"detail": "busy"}), Some("busy")),
+            (serde_json::json!({"detail": "expected ok", "field": "status"}), Some("status: expected ok")),
+            (serde_json::json!({"message": "no", "code": 400, "data": null}), Some("no")),
+            (
+                serde_json::json!({"detail": [{"loc": ["body", "types", 0], "msg": "unknown", "type": "x"}]}),
+                Some("types: unknown"),
+            ),
+            (serde_json::json!({"detail": []}), None),
+            (serde_json::json!([]), None),
+        ] {
+            assert_eq!(said(&body).as_deref(), expected, "{body}");
+        }
+    }
 }

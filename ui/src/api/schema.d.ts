@@ -436,7 +436,17 @@ export interface components {
         };
         /** @description What became of the lines of an import. A line that cannot be stored costs no other. */
         Imported: {
-            /** @description The first refused lines, at most 20. */
+            /**
+             * Format: int64
+             * @description Assessments that could not be stored, though their spans could.
+             */
+            assessments_refused: number;
+            /**
+             * Format: int64
+             * @description Assessments within lines that are stored, now or before.
+             */
+            assessments_stored: number;
+            /** @description The first refused lines and assessments, at most 20. */
             errors: components["schemas"]["ImportError"][];
             /**
              * Format: int64
@@ -708,6 +718,8 @@ export interface components {
             account: string;
             application_interaction_id: string | null;
             application_variant_id: string | null;
+            /** @description What is said of it, by creation. Only of one span, not in lists. */
+            assessments?: components["schemas"]["SpanAssessment"][] | null;
             /**
              * Format: int64
              * @description Of the tokens read, those that came from a cache.
@@ -861,6 +873,32 @@ export interface components {
             /** @description The span. */
             span_id: string;
         };
+        /** @description What somebody said of a span. */
+        SpanAssessment: {
+            account_id: string;
+            /** @description `approved` or `rejected`. */
+            approval: string | null;
+            assessment_id: string;
+            /** @description `comment`, `rating`, `approval`, `rubric`, `metadata` or `overwrite`. */
+            assessment_type: string;
+            comment: string | null;
+            created_at: string;
+            /** @description The id of the key that made it; `anonymous` while the server had no keys. */
+            created_by: string;
+            metadata: Record<string, never> | null;
+            /** @description Always `span.assessment`. */
+            object: string;
+            overwrite: Record<string, never> | null;
+            /**
+             * Format: int32
+             * @description 1 to 5.
+             */
+            rating: number | null;
+            rubric: Record<string, never> | null;
+            span_id: string;
+            trace_id: string;
+            updated_at: string;
+        };
         /**
          * @description Figures about the store and what the server took in since it started. With a key that is bound to an account:
          *     that account's spans, traces and payload before compression; 0 and empty for what belongs to all accounts.
@@ -960,6 +998,10 @@ export interface components {
         };
         /** @description A whole trace. */
         Trace: {
+            /** @description What is said of them, by creation. */
+            assessments: components["schemas"]["SpanAssessment"][];
+            /** @description Whether there are more than fit: then ask for those of a span. */
+            assessments_cut: boolean;
             /** @description By start, then id. */
             spans: components["schemas"]["ReadSpan"][];
             trace_id: string;
@@ -1565,6 +1607,11 @@ export interface operations {
                  *     of the search of spans. Repeated for several terms, up to 10 of at least 2 characters.
                  */
                 text?: string[];
+                /**
+                 * @description Only traces with an assessment of some span that says this: a type, `approval:rejected`, `rating:3`, `rating:<3`.
+                 *     Repeated for several, up to 10.
+                 */
+                assessment?: string[];
             };
             header?: {
                 /** @description The account that owns the spans; without it `default` (on `/api`: all accounts). */

@@ -190,7 +190,7 @@ impl Doctor {
         self.output.put(Style::Strong, "what `endspan serve` would be told here, and by whom")?;
         self.output.end_line()?;
         for (name, value, origin) in configuration() {
-            self.output.put(Style::Plain, format_args!("  {name:<18}{:<36}", printable(&value)))?;
+            self.output.put(Style::Plain, format_args!("  {name:<21}{:<33}", printable(&value)))?;
             self.output.put(Style::Dim, origin)?;
             self.output.end_line()?;
         }
