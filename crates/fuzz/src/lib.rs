@@ -2,8 +2,7 @@
 //!
 //! [`targets`] holds a function for each decoder: it takes bytes, and panics when a promise is broken. [`mutate`] makes new bytes
 //! out of the corpus. The test `decoders` runs both for some seconds (`ENDSPAN_FUZZ_SECONDS`, per target), from the seed
-//! `ENDSPAN_FUZZ_SEED` (0), which it prints. The folder `fuzz`, a workspace of its own, has the
-//! same targets for a fuzzer that is guided by coverage (`cargo +nightly fuzz run sgp crates/fuzz/corpus/sgp`).
+//! `ENDSPAN_FUZZ_SEED` (0), which it prints. A fuzzer that is guided by coverage can call the same targets.
 #![forbid(unsafe_code)]
 
 pub mod mutate;
