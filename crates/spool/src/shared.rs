@@ -279,10 +279,13 @@ impl Shared {
     /// Keeps the memory of a segment that moved to a file for the next one, or gives it back. The first `used` bytes were
     /// written.
     ///
-    /// Memory that was just in use is at hand; fresh memory costs a producer a fault, and the system its clearing.
+    /// Memory that was just in use is at hand; fresh memory costs a producer a fault, and the system its clearing. None is kept
+    /// where records take half of what they may: it is for bursts, not for a backlog.
     pub(crate) fn retire(&self, region: Arc<Region>, len: usize, used: usize) {
         // A reader may hold a payload still: such memory cannot be written again.
-        let region = if len == self.options.segment_bytes { Arc::try_unwrap(region).ok() } else { None };
+        let resident = self.context.counters.resident_bytes.load(Ordering::Relaxed);
+        let wanted = len == self.options.segment_bytes && resident <= self.options.max_resident_bytes / 2;
+        let region = if wanted { Arc::try_unwrap(region).ok() } else { None };
         if let Some(mut region) = region {
             region.zero(used);
             let mut writer = self.writer.lock();
