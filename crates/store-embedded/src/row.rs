@@ -1,6 +1,7 @@
 //! Span rows: which columns there are, and how a row reads as a span.
 
 use endspan_model::{Facets, Span, SpanId, SpanType, Status, Timestamp, UsageKind};
+use endspan_store::engine::{Facts, Usage, stored_count};
 use rusqlite::Row;
 
 use crate::{
@@ -22,46 +23,6 @@ pub(crate) struct StoredRow {
     pub(crate) facts: Facts,
     pub(crate) place: Option<Place>,
     pub(crate) payload_bytes: i64,
-}
-
-/// What a span contributes to the summary of its trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub(crate) start: Timestamp,
-    pub(crate) end: Option<Timestamp>,
-    pub(crate) is_error: bool,
-    pub(crate) has_parent: bool,
-    pub(crate) usage: Option<Usage>,
-    pub(crate) payload_bytes: i64,
-}
-
-/// What a span reported to have used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) kind: UsageKind,
-    /// Tokens read and written, if either was reported.
-    pub(crate) tokens: Option<(i64, i64)>,
-    /// In units of 10⁻¹² dollars.
-    pub(crate) cost: Option<i64>,
-}
-
-/// Returns a count of tokens in the form of a column; such counts are small ([`Facets`]).
-pub(crate) fn stored_count(tokens: Option<u64>) -> Option<i64> {
-    tokens.and_then(|tokens| i64::try_from(tokens).ok())
-}
-
-impl Usage {
-    pub(crate) fn of(facets: &Facets) -> Option<Self> {
-        Some(Self {
-            kind: facets.usage_kind?,
-            tokens: tokens(stored_count(facets.input_tokens), stored_count(facets.output_tokens)),
-            cost: stored_count(facets.cost_picodollars),
-        })
-    }
-}
-
-fn tokens(input: Option<i64>, output: Option<i64>) -> Option<(i64, i64)> {
-    (input.is_some() || output.is_some()).then_some((input.unwrap_or(0), output.unwrap_or(0)))
 }
 
 /// Where a span's payloads are.
@@ -92,13 +53,7 @@ pub(crate) fn read_stored_row(row: &Row<'_>) -> Result<StoredRow> {
             is_error: read_status(row, 9)? == Some(Status::Error),
             has_parent: row.get(10)?,
             usage: read_usage_kind(row, 15)?
-                .map(|kind| {
-                    Ok::<_, EngineError>(Usage {
-                        kind,
-                        tokens: tokens(row.get(16)?, row.get(17)?),
-                        cost: row.get(18)?,
-                    })
-                })
+                .map(|kind| Ok::<_, EngineError>(Usage::new(kind, row.get(16)?, row.get(17)?, row.get(18)?)))
                 .transpose()?,
             payload_bytes: row.get(13)?,
         },

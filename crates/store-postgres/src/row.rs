@@ -1,6 +1,7 @@
 //! Span rows: which columns there are, and how a row reads as a span.
 
 use endspan_model::{AccountId, Facets, Span, SpanId, SpanType, Status, Timestamp, TraceId, UsageKind};
+use endspan_store::engine::{Facts, Usage};
 use tokio_postgres::{Row, types::FromSql};
 
 use crate::error::{EngineError, Result};
@@ -53,11 +54,6 @@ fn get_usage_kind(row: &Row, at: usize) -> Result<Option<UsageKind>> {
     get_code(row, at, UsageKind::from_code)
 }
 
-/// Returns a count of tokens in the form of a column; such counts are small ([`Facets`]).
-pub(crate) fn stored_count(tokens: Option<u64>) -> Option<i64> {
-    tokens.and_then(|tokens| i64::try_from(tokens).ok())
-}
-
 /// What the writer must know of a stored span to decide about a new version of it.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredRow {
@@ -68,49 +64,6 @@ pub(crate) struct StoredRow {
     pub(crate) id: SpanId,
     pub(crate) facts: Facts,
     pub(crate) place: Option<Place>,
-}
-
-/// What a span contributes to the summary of its trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub(crate) start: Timestamp,
-    pub(crate) end: Option<Timestamp>,
-    pub(crate) is_error: bool,
-    pub(crate) has_parent: bool,
-    pub(crate) usage: Option<Usage>,
-    pub(crate) payload_bytes: i64,
-}
-
-/// What a span reported to have used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) kind: UsageKind,
-    /// Tokens read and written, if either was reported.
-    pub(crate) tokens: Option<(i64, i64)>,
-    /// In units of 10⁻¹² dollars.
-    pub(crate) cost: Option<i64>,
-}
-
-fn tokens(input: Option<i64>, output: Option<i64>) -> Option<(i64, i64)> {
-    (input.is_some() || output.is_some()).then_some((input.unwrap_or(0), output.unwrap_or(0)))
-}
-
-impl Facts {
-    pub(crate) fn of(span: &Span, facets: &Facets) -> Self {
-        let usage = facets.usage_kind.map(|kind| Usage {
-            kind,
-            tokens: tokens(stored_count(facets.input_tokens), stored_count(facets.output_tokens)),
-            cost: stored_count(facets.cost_picodollars),
-        });
-        Self {
-            start: span.start_time,
-            end: span.end_time,
-            is_error: span.status == Some(Status::Error),
-            has_parent: span.parent_id.is_some(),
-            usage,
-            payload_bytes: i64::try_from(span.payload_bytes()).unwrap_or(i64::MAX),
-        }
-    }
 }
 
 /// Where a span's payloads are.
@@ -148,10 +101,7 @@ pub(crate) fn read_stored_row(row: &Row) -> Result<StoredRow> {
 /// output_tokens, cost, payload_bytes` beginning at a column.
 pub(crate) fn read_facts(row: &Row, at: usize) -> Result<Facts> {
     let usage = match get_usage_kind(row, at + 6)? {
-        Some(kind) => {
-            let tokens = tokens(get(row, at + 7)?, get(row, at + 8)?);
-            Some(Usage { kind, tokens, cost: get(row, at + 9)? })
-        }
+        Some(kind) => Some(Usage::new(kind, get(row, at + 7)?, get(row, at + 8)?, get(row, at + 9)?)),
         None => None,
     };
     Ok(Facts {

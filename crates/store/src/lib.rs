@@ -17,6 +17,7 @@ pub mod conformance;
 mod contract;
 pub mod cursor;
 mod deletion;
+pub mod engine;
 mod error;
 #[cfg(feature = "testing")]
 pub mod memory;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use endspan_model::{AccountId, Facets, Span};
+use endspan_store::engine::{Facts, stored_count};
 use endspan_store::{AssessmentOutcome, AssessmentWrite, Deleted, Deletion};
 use rusqlite::{Connection, Statement, params};
 
@@ -23,7 +24,7 @@ use crate::{
     columns::{Change, ColumnRow, NO_DURATION},
     compactor::Swap,
     error::Result,
-    row::{Facts, Place, StoredRow, Usage, stored_count},
+    row::{Place, StoredRow},
     shared::Shared,
 };
 
@@ -221,7 +222,7 @@ impl<'c> Committer<'c> {
             };
             let place = places.get(index).copied().flatten();
             let facets = Facets::of(span);
-            let facts = facts_of(span, &facets);
+            let facts = Facts::of(span, &facets);
             let Some(trace) = traces.get(entry.trace) else { continue };
             if shared.columns.is_enabled() {
                 let sequence = entry.row.as_ref().map_or(version, |row| row.sequence);
@@ -528,16 +529,5 @@ fn written(entry: &Entry) -> Option<(&Span, i64)> {
     match &entry.state {
         State::Written { span, version } => Some((span, *version)),
         State::Absent | State::Stored => None,
-    }
-}
-
-fn facts_of(span: &Span, facets: &Facets) -> Facts {
-    Facts {
-        start: span.start_time,
-        end: span.end_time,
-        is_error: span.status == Some(endspan_model::Status::Error),
-        has_parent: span.parent_id.is_some(),
-        usage: Usage::of(facets),
-        payload_bytes: span.payload_bytes() as i64,
     }
 }

@@ -16,6 +16,7 @@ mod traces;
 use std::{sync::Arc, time::Duration};
 
 use endspan_model::AccountId;
+use endspan_store::engine::QueuedWrite;
 use endspan_store::{AssessmentOutcome, AssessmentWrite, Deleted, Deletion, StoreError, WriteResponse};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -23,12 +24,7 @@ use tokio::sync::oneshot;
 pub(crate) use self::filters::GroupPiece;
 use self::{commit::Committer, filters::FilterWriter, group::Group, lookup::Lookup, traces::TraceTable};
 use crate::{
-    checkpoint::Checkpoints,
-    compactor::Swap,
-    error::Result,
-    filter_group,
-    queue::{QueuedWrite, WriteQueue},
-    shared::Shared,
+    checkpoint::Checkpoints, compactor::Swap, error::Result, filter_group, queue::WriteQueue, shared::Shared,
 };
 
 /// How long the writer waits for work before it tidies up.

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use endspan_model::{SpanId, Timestamp, TraceId, UsageKind};
+use endspan_store::engine::{Facts, Usage};
 
 use super::lookup::Lookup;
 use crate::{
     columns::{NO_DURATION, TraceRow},
     error::Result,
     id_index::HashedMap,
-    row::{Facts, Usage},
     shared::KeyedHash,
 };
 

@@ -5,13 +5,11 @@
 
 use bytes::{BufMut as _, BytesMut};
 use endspan_model::{Facets, Span, Timestamp};
+use endspan_store::engine::stored_count;
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::traces::Trace;
-use crate::{
-    row::{Place, stored_count},
-    shared::KeyedHash,
-};
+use crate::{row::Place, shared::KeyedHash};
 
 /// Values of one composite type in Postgres's binary form.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use std::{
 
 use deadpool_postgres::Object;
 use endspan_model::Facets;
+use endspan_store::engine::Facts;
 use futures_util::future::try_join_all;
 use tokio_postgres::Statement;
 
@@ -20,7 +21,7 @@ use crate::{
     block::Block,
     connections::Parameter,
     error::{EngineError, Result},
-    row::{Facts, Place, StoredRow},
+    row::{Place, StoredRow},
     schema::PARTITION_SHIFT,
     shared::KeyedHash,
 };

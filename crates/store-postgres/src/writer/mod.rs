@@ -16,6 +16,7 @@ mod traces;
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Object;
+use endspan_store::engine::QueuedWrite;
 use endspan_store::{Outcome, StoreError, WriteRequest, WriteResponse};
 
 pub(crate) use self::assess::assess;
@@ -29,7 +30,6 @@ use self::{
 };
 use crate::{
     error::{EngineError, Remedy, Result},
-    queue::QueuedWrite,
     shared::Shared,
 };
 

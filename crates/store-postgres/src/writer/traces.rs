@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use endspan_model::{SpanId, Status, Timestamp, TraceId, UsageKind};
+use endspan_store::engine::{Facts, Usage};
 use tokio_postgres::Row;
 
 use crate::{
     error::{EngineError, Result},
-    row::{
-        Facts, Usage, get, get_optional_text, get_optional_time, get_status, get_text, get_time, read_facts,
-    },
+    row::{get, get_optional_text, get_optional_time, get_status, get_text, get_time, read_facts},
 };
 
 /// The place of a trace in the [`TraceTable`].
