@@ -42,7 +42,7 @@ fn every_account_closes_whatever_happens() {
         run(seed, true);
         return;
     }
-    let seeds = number("ENDSPAN_SIM_SEEDS").unwrap_or(1500);
+    let seeds = number("ENDSPAN_SIM_SEEDS").unwrap_or(5000);
     for seed in 0..seeds {
         run(seed, false);
     }
