@@ -19,7 +19,12 @@ impl Default for Reread {
 
 impl Reread {
     pub(crate) fn subscribe(&self) -> Asked {
-        Asked(self.0.subscribe())
+        let mut heard = self.0.subscribe();
+        // What was said before anyone listened counts too.
+        if *heard.borrow() > 0 {
+            heard.mark_changed();
+        }
+        Asked(heard)
     }
 
     /// Says it at each SIGHUP, which would otherwise end the process.
@@ -58,5 +63,22 @@ impl Asked {
             }
         };
         tokio::time::timeout(time, changed).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_before_anyone_listens_is_heard_once() {
+        let reread = Reread::default();
+        let mut early = reread.subscribe();
+        reread.0.send_modify(|times| *times += 1);
+        let mut late = reread.subscribe();
+        for asked in [&mut early, &mut late] {
+            assert!(asked.within(Duration::ZERO).await);
+            assert!(!asked.within(Duration::ZERO).await);
+        }
     }
 }

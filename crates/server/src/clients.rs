@@ -69,7 +69,10 @@ impl Clients {
         let mut list: Vec<_> =
             known.iter().map(|(name, client)| (name.clone(), Arc::clone(client))).collect();
         drop(known);
-        list.sort_by_key(|(_, client)| std::cmp::Reverse(client.last_seen_micros.load(Ordering::Relaxed)));
+        // Each is asked once: requests come in meanwhile, and a sort whose keys change panics.
+        list.sort_by_cached_key(|(_, client)| {
+            std::cmp::Reverse(client.last_seen_micros.load(Ordering::Relaxed))
+        });
         list
     }
 

@@ -409,7 +409,8 @@ impl Consumer {
         let mut mapped: Vec<_> = shared.segments.lock().iter().cloned().collect();
         mapped.extend(self.recovery.live().cloned());
         mapped.retain(|segment| segment.is_mapped());
-        mapped.sort_by_key(|segment| segment.touched());
+        // Each is asked once: producers touch segments meanwhile, and a sort whose keys change panics.
+        mapped.sort_by_cached_key(|segment| segment.touched());
         for segment in mapped {
             if resident() <= limit {
                 return;
