@@ -67,7 +67,11 @@ describe("format", () => {
       const offset = zone.formatToParts(date).find((part) => part.type === "timeZoneName")!.value;
       // Versions of the calendar differ in what they call no distance at all.
       const named = offset.replace(/^(GMT\+0|UTC)$/, "GMT");
-      expect(exactMoment(date.getTime() * 1000).split(" ").at(-1)).toBe(named);
+      expect(
+        exactMoment(date.getTime() * 1000)
+          .split(" ")
+          .at(-1),
+      ).toBe(named);
     }
     expect(formatMoment(now * 1000, now)).toBe(clock.format(new Date(now)));
     expect(formatMoment(Date.UTC(2024, 1, 29, 12) * 1000, now)).toMatch(/^Feb 29 2024, /);
