@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use endspan_bench::http::{Connection, request};
 use endspan_bench::process::ServerProcess;
+use endspan_bench::statistics::print_table;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -78,10 +79,24 @@ fn main() -> Result<()> {
     let silent = told.silent.load(Ordering::Relaxed);
     let spans = acknowledged.len() * arguments.spans;
     let megabytes = (spans * arguments.payload_bytes) as f64 / 1e6;
-    println!("answers by status: {statuses:?}; broken connections: {}", told.broken.load(Ordering::Relaxed));
-    println!("acknowledged: {spans} spans, {megabytes:.0} MB of payload in {seconds:.0} s");
-    println!("acknowledged and not there: {missing}; refused without Retry-After: {silent}");
-    println!("resident: {before:.0} MB before, {peak:.0} MB at most, {at_rest:.0} MB after");
+    let count = |status: u16| statuses.get(&status).copied().unwrap_or(0);
+    let row = |what: &str, measured: String, limit: &str| vec![what.to_owned(), measured, limit.to_owned()];
+    print_table(
+        &["overload", "measured", "limit"],
+        &[
+            row("acknowledged", format!("{spans} spans, {megabytes:.0} MB of payload in {seconds:.0} s"), ""),
+            row("requests taken / refused with 503", format!("{} / {}", count(200), count(503)), ""),
+            row("connections broken", told.broken.load(Ordering::Relaxed).to_string(), ""),
+            row("spans acknowledged and lost", missing.to_string(), "0"),
+            row("refusals without Retry-After", silent.to_string(), "0"),
+            row("resident before / after", format!("{before:.0} / {at_rest:.0} MB"), ""),
+            row(
+                "resident at most, MB",
+                format!("{peak:.0}"),
+                &arguments.max_mb.map(|most| format!("{most:.0}")).unwrap_or_default(),
+            ),
+        ],
+    );
     let strange = statuses.keys().any(|status| !matches!(status, 200 | 408 | 429 | 503));
     if missing > 0 || silent > 0 || strange || spans == 0 {
         bail!("not as promised");
