@@ -42,7 +42,16 @@ const large = makeTrace({ seed: 12, start, spans: 100_000, payloads: false });
 await send(base, small);
 await send(base, large);
 for (let i = 0; i < 60; i++) await send(base, makeTrace({ seed: 2000 + i, start: start - i * 1e7 }));
-const stored = ((await (await fetch(`${base}/api/stats`)).json()) as { spans: number }).spans;
+const stats = async () =>
+  (await (await fetch(`${base}/api/stats`)).json()) as { spans: number; disk_bytes: number };
+// The store tidies up after a million spans; it is at rest when its size has not changed for five seconds.
+for (let bytes = 0, same = 0, tries = 0; same < 5 && tries < 120; tries++) {
+  const now = (await stats()).disk_bytes;
+  same = now === bytes ? same + 1 : 0;
+  bytes = now;
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+}
+const stored = (await stats()).spans;
 
 const rows: [string, string, string, string][] = [];
 let missed = 0;
