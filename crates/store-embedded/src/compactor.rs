@@ -19,6 +19,7 @@ use crate::{
     block::{BlockBuilder, Compressor, Decompressor, FULL_BYTES, FULL_SPANS},
     block_filter,
     error::{EngineError, Result},
+    precedence::Patience,
     queue::WriteQueue,
     readers::Reading,
     readers::in_snapshot,
@@ -50,6 +51,8 @@ const DISSOLVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the compactor looks for work.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The same while text is searched for.
+/// Of what part of its time the compactor may give way to reads: one in so many.
+const GIVES_ONE_IN: u32 = 3;
 const SEARCHED_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the writer swaps in one transaction.
@@ -191,6 +194,7 @@ pub(crate) struct Compactor<'a> {
     made_progress: bool,
     /// How long the latest filters took to make.
     pub(crate) filtering: Duration,
+    pub(crate) patience: Patience,
 }
 
 /// A live record of an old block.
@@ -214,6 +218,7 @@ impl<'a> Compactor<'a> {
             makes_filters: true,
             made_progress: false,
             filtering: Duration::ZERO,
+            patience: Patience::one_in(GIVES_ONE_IN),
         })
     }
 
@@ -257,6 +262,7 @@ impl<'a> Compactor<'a> {
     ) -> Result<()> {
         let mut swap = Swap { block: None, drained };
         if !builder.is_empty() {
+            self.patience.give_way(&self.shared.precedence);
             let settled = builder.content_bytes() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2;
             swap.block = Some(NewBlock {
                 frame: self.compressor.compress(builder)?,

@@ -1,6 +1,6 @@
 //! Makes what tells which blocks may hold a text: the filters of settled blocks, and groups of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     block_filter,
@@ -21,6 +21,7 @@ impl Compactor<'_> {
     pub(crate) fn filter_some(&mut self) -> Result<bool> {
         let (connection, shared) = (self.connection, self.shared);
         let began = Instant::now();
+        let (patience, mut paused) = (&mut self.patience, Duration::ZERO);
         let mut reading = Reading { connection, shared, decompressor: &mut self.decompressor };
         let filters = in_snapshot(&mut reading, |reading| {
             let mut blocks = reading.connection.prepare_cached(
@@ -37,10 +38,11 @@ impl Compactor<'_> {
                 let filter = reading.decompressor.decompress_into(block_key, frame, &mut room);
                 let filter = filter.and_then(|()| block_filter::build(block_key, &room));
                 filters.push((block_key, filter.ok()));
+                paused += patience.give_way(&shared.precedence);
             }
             Ok(filters)
         })?;
-        self.filtering = began.elapsed();
+        self.filtering = began.elapsed().saturating_sub(paused);
         if filters.is_empty() {
             return Ok(false);
         }

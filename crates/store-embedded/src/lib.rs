@@ -27,6 +27,7 @@ mod filter_group;
 mod filter_maker;
 mod id_index;
 mod options;
+mod precedence;
 mod queue;
 mod readers;
 mod reads;

@@ -3,7 +3,11 @@
 use std::{
     collections::HashMap,
     hash::Hasher as _,
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,7 +15,7 @@ use endspan_model::AccountId;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-use crate::{Options, columns::Columns, id_index::IdBuffer};
+use crate::{Options, columns::Columns, id_index::IdBuffer, precedence::Precedence};
 
 /// What the threads of one store share.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) accounts: RwLock<Accounts>,
     pub(crate) ids: IdBuffer,
     pub(crate) columns: Columns,
+    pub(crate) precedence: Arc<Precedence>,
     /// Blocks that went since the store was opened.
     pub(crate) gone_blocks: AtomicU64,
     /// Held by whoever makes or dissolves groups of filters.
@@ -51,6 +56,7 @@ impl Shared {
             keyed,
             accounts: RwLock::new(accounts),
             ids: IdBuffer::default(),
+            precedence: Arc::new(Precedence::new(thread::available_parallelism().map_or(1, usize::from))),
             gone_blocks: AtomicU64::new(0),
             grouping: Mutex::new(()),
             latest: AtomicI64::new(latest),

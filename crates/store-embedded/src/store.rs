@@ -198,6 +198,19 @@ impl EmbeddedStore {
         Ok(answer.await.map_err(|_| EngineError::Closed)?)
     }
 
+    /// Reads what somebody waits for: writes give way to it.
+    async fn read_first<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Reading<'_>) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, StoreError> {
+        let turn = self.shared.precedence.enter();
+        self.read(move |reading| {
+            let _turn = turn;
+            read(reading)
+        })
+        .await
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Reading<'_>) -> Result<T> + Send + 'static,
@@ -293,7 +306,7 @@ impl SpanStore for EmbeddedStore {
         id: &SpanId,
     ) -> std::result::Result<Option<StoredSpan>, StoreError> {
         let (account, id) = (account.cloned(), id.clone());
-        self.read(move |reading| reads::find_span(reading, account.as_ref(), &id)).await
+        self.read_first(move |reading| reads::find_span(reading, account.as_ref(), &id)).await
     }
 
     async fn find_span_in_trace(
@@ -312,7 +325,7 @@ impl SpanStore for EmbeddedStore {
         query: &ListQuery,
     ) -> std::result::Result<Vec<StoredSpan>, StoreError> {
         let (account, query) = (account.cloned(), query.clone());
-        self.read(move |reading| reads::list_spans(reading, account.as_ref(), &query)).await
+        self.read_first(move |reading| reads::list_spans(reading, account.as_ref(), &query)).await
     }
 
     async fn read_trace(
@@ -322,7 +335,8 @@ impl SpanStore for EmbeddedStore {
         payloads: bool,
     ) -> std::result::Result<Vec<StoredSpan>, StoreError> {
         let (account, trace_id) = (account.cloned(), trace_id.clone());
-        self.read(move |reading| reads::read_trace(reading, account.as_ref(), &trace_id, payloads)).await
+        self.read_first(move |reading| reads::read_trace(reading, account.as_ref(), &trace_id, payloads))
+            .await
     }
 
     async fn read_structure(
@@ -331,7 +345,8 @@ impl SpanStore for EmbeddedStore {
         trace_id: &TraceId,
     ) -> std::result::Result<Vec<SpanHeader>, StoreError> {
         let (account, trace_id) = (account.cloned(), trace_id.clone());
-        self.read(move |reading| trace_reads::read_structure(reading, account.as_ref(), &trace_id)).await
+        self.read_first(move |reading| trace_reads::read_structure(reading, account.as_ref(), &trace_id))
+            .await
     }
 
     async fn list_traces(
@@ -340,7 +355,7 @@ impl SpanStore for EmbeddedStore {
         query: &TraceQuery,
     ) -> std::result::Result<TracePage, StoreError> {
         let (account, query) = (account.cloned(), query.clone());
-        self.read(move |reading| trace_reads::list_traces(reading, account.as_ref(), &query)).await
+        self.read_first(move |reading| trace_reads::list_traces(reading, account.as_ref(), &query)).await
     }
 
     async fn search_spans(
@@ -349,7 +364,7 @@ impl SpanStore for EmbeddedStore {
         query: &SpanQuery,
     ) -> std::result::Result<SpanPage, StoreError> {
         let (account, query) = (account.cloned(), query.clone());
-        self.read(move |reading| search::search_spans(reading, account.as_ref(), &query)).await
+        self.read_first(move |reading| search::search_spans(reading, account.as_ref(), &query)).await
     }
 
     async fn changes(
@@ -389,7 +404,7 @@ impl SpanStore for EmbeddedStore {
         query: &AssessmentQuery,
     ) -> std::result::Result<AssessmentList, StoreError> {
         let (account, query) = (account.cloned(), query.clone());
-        self.read(move |reading| assessments::read_assessments(reading, account.as_ref(), &query)).await
+        self.read_first(move |reading| assessments::read_assessments(reading, account.as_ref(), &query)).await
     }
 
     async fn accounts(&self) -> std::result::Result<Vec<AccountUsage>, StoreError> {

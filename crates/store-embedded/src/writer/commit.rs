@@ -24,12 +24,17 @@ use crate::{
     columns::{Change, ColumnRow, NO_DURATION},
     compactor::Swap,
     error::Result,
+    precedence::Patience,
     row::{Place, StoredRow},
     shared::Shared,
 };
 
 /// A block that loses more than this share of its content is compacted again.
 const DEAD_SHARE: i64 = 3;
+/// Of what part of its time the writer may give way to reads: one in so many. Ingest keeps its goal of 70 %.
+const GIVES_ONE_IN: u32 = 5;
+/// Rows after which it looks whether it should.
+const GIVES_AFTER_ROWS: usize = 64;
 
 /// Prepared writes of the writer's connection.
 pub(crate) struct Committer<'c> {
@@ -54,6 +59,7 @@ pub(crate) struct Committer<'c> {
     folding: Option<Folding>,
     /// What the open transaction changes in the columns.
     changes: Vec<Change>,
+    patience: Patience,
 }
 
 /// Frozen entries of the id buffer on their way into the tree.
@@ -101,6 +107,7 @@ impl<'c> Committer<'c> {
             next_block,
             folding: None,
             changes: Vec::new(),
+            patience: Patience::one_in(GIVES_ONE_IN),
         })
     }
 
@@ -122,6 +129,11 @@ impl<'c> Committer<'c> {
         self.release_folded(shared);
         publish(entries, new_accounts, traces, shared, &mut self.changes);
         Ok(())
+    }
+
+    /// Pauses while reads need the cores. Not between a commit and its publication, for which readers wait.
+    pub(crate) fn give_way(&mut self, shared: &Shared) {
+        self.patience.give_way(&shared.precedence);
     }
 
     fn roll_back(&mut self) {
@@ -150,7 +162,7 @@ impl<'c> Committer<'c> {
                 self.insert_account.execute(params![key, account.as_str()])?;
             }
         }
-        let places = self.write_blocks(entries)?;
+        let places = self.write_blocks(entries, shared)?;
         self.write_rows(entries, &places, traces, shared)?;
         let latest = entries.iter().filter_map(|entry| Some(written(entry)?.1)).max().unwrap_or(0);
         write_traces(&mut self.rows, lookup, traces, &mut self.changes, latest)?;
@@ -159,7 +171,7 @@ impl<'c> Committer<'c> {
     }
 
     /// Packs the payloads into blocks, span by span within each trace, and returns where each entry's are.
-    fn write_blocks(&mut self, entries: &[Entry]) -> Result<Vec<Option<Place>>> {
+    fn write_blocks(&mut self, entries: &[Entry], shared: &Shared) -> Result<Vec<Option<Place>>> {
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_by_key(|index| {
             entries.get(*index).map(|entry| (entry.trace, written(entry).map(|span| span.1)))
@@ -173,6 +185,7 @@ impl<'c> Committer<'c> {
                 continue;
             };
             if self.builder.is_full() || self.builder.lacks_room_for(span.payload_bytes()) {
+                self.give_way(shared);
                 self.write_block()?;
             }
             let sequence = entry.row.as_ref().map_or(version, |row| row.sequence);
@@ -214,7 +227,10 @@ impl<'c> Committer<'c> {
         order.sort_unstable();
         let mut dead: HashMap<i64, (i64, i64)> = HashMap::new();
         let mut moved_away: Vec<&StoredRow> = Vec::new();
-        for (version, index) in order {
+        for (count, (version, index)) in order.into_iter().enumerate() {
+            if count % GIVES_AFTER_ROWS == 0 {
+                self.give_way(shared);
+            }
             let Some((entry, (span, _))) =
                 entries.get(index).and_then(|entry| Some((entry, written(entry)?)))
             else {

@@ -190,6 +190,7 @@ impl<'c> Writer<'c> {
         let mut group = Group::new(&mut self.lookup, &mut self.traces, self.shared, self.version);
         let mut answers = Vec::with_capacity(writes.len());
         for QueuedWrite { request, reply, .. } in writes {
+            self.committer.give_way(self.shared);
             let outcomes = group.apply(request).map_err(|error| {
                 tracing::error!(%error, "a write could not be applied");
                 StoreError::from(error)
