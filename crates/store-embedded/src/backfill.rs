@@ -1,11 +1,11 @@
 //! Fills the columns of versions 2 and 3 from the payloads of spans that an earlier version stored.
 
 use endspan_model::{Facets, Span, Timestamp};
+use endspan_store::engine::block::Decompressor;
 use rusqlite::{OptionalExtension, Transaction};
 
 use crate::{
     binding::{Binding, assignments},
-    block::Decompressor,
     error::Result,
     row::{FACETS, bind_facets},
 };
@@ -24,18 +24,18 @@ pub(crate) fn facets(transaction: &Transaction<'_>) -> Result<()> {
         let block = decompressor.decompress(block_key, frame)?;
         for record in block.records() {
             let (offset, record) = record?;
-            let place = row_of.query_row([record.sequence], |row| {
+            let place = row_of.query_row([record.mark], |row| {
                 Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
             });
             if place.optional()? != Some((Some(block_key), i64::try_from(offset).ok())) {
                 continue;
             }
             let mut span = Span::new("", "", "", Timestamp::MIN);
-            block.load(offset, record.sequence, &mut span)?;
+            block.load(offset, record.mark, &mut span)?;
             let facets = Facets::of(&span);
             if facets != Facets::default() {
                 let mut row = Binding::new(&mut update);
-                row.bind(record.sequence)?;
+                row.bind(record.mark)?;
                 bind_facets(&mut row, &facets)?;
                 row.execute()?;
             }

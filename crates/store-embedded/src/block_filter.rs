@@ -17,9 +17,10 @@
 //! right by 29; its three bits are at the bits from 0, 21 and 42 on. Run: the bytes as a number, the first one highest,
 //! multiplied by [`MIX`], from bit 40 on. All modulo the size of the bitmap; sums and products modulo 2^64.
 
-use endspan_store::text::{Term, TermForm, searched};
-
-use crate::{block::scan_records, error::Result};
+use endspan_store::{
+    engine::block::{DamagedBlock, records},
+    text::{Term, TermForm, searched},
+};
 
 const FORMAT: u8 = 1;
 const HEAD_BYTES: usize = 3;
@@ -93,7 +94,7 @@ const fn is_word(byte: u8) -> bool {
 }
 
 /// Returns the filter of a block's content.
-pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn build(block_key: i64, content: &[u8]) -> Result<Vec<u8>, DamagedBlock> {
     build_passing_over(block_key, content, repeated)
 }
 
@@ -102,14 +103,14 @@ fn build_passing_over(
     block_key: i64,
     content: &[u8],
     repeated: impl Fn(&[u8], &[u8]) -> usize,
-) -> Result<Vec<u8>> {
+) -> Result<Vec<u8>, DamagedBlock> {
     let larger = (content.len() / USUAL_BYTES).checked_ilog2().map_or(0, |log2| log2 + 1);
     let mut words = Bits::new((WORD_BITS + larger).min(MAX_BITS));
     let mut runs = Flags::new((RUN_BITS + larger).min(MAX_BITS));
     let mut recent: [[&[u8]; RECENT]; 3] = [[&[]; RECENT]; 3];
-    for (number, record) in scan_records(block_key, content).enumerate() {
-        let record = record?;
-        for (whole, recent) in [record.input, record.output, record.metadata].into_iter().zip(&mut recent) {
+    for (number, record) in records(block_key, content).enumerate() {
+        let (_, record) = record?;
+        for (whole, recent) in record.searched().into_iter().zip(&mut recent) {
             let repeated = recent.iter().map(|before| repeated(before, whole)).max().unwrap_or(0);
             let text = whole.get(repeated..).unwrap_or_default();
             if let Some(oldest) = recent.get_mut(number % RECENT) {
@@ -287,11 +288,10 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 mod tests {
     use endspan_model::{Payload, Span, Timestamp};
-    use endspan_store::text::TextQuery;
+    use endspan_store::{engine::block::BlockBuilder, text::TextQuery};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::block::BlockBuilder;
 
     fn filter(texts: &[String]) -> (Vec<Span>, Vec<u8>) {
         let spans: Vec<Span> = texts

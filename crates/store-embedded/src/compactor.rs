@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use endspan_store::engine::block::{BlockBuilder, Compressor, Decompressor, FULL_BYTES, FULL_SPANS};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
 use crate::{
-    block::{BlockBuilder, Compressor, Decompressor, FULL_BYTES, FULL_SPANS},
     block_filter,
     error::{EngineError, Result},
     precedence::Patience,
@@ -212,7 +212,7 @@ impl<'a> Compactor<'a> {
             connection,
             shared,
             queue,
-            compressor: Compressor::new(1)?,
+            compressor: Compressor::new()?,
             decompressor: Decompressor::new()?,
             is_eager: false,
             makes_filters: true,
@@ -241,7 +241,7 @@ impl<'a> Compactor<'a> {
         let mut moved = Vec::new();
         let mut blocks = 0;
         for record in records {
-            if builder.is_full() || builder.lacks_room_for(record.bytes.len()) {
+            if builder.lacks_room_for(record.bytes.len()) {
                 self.swap(&mut builder, std::mem::take(&mut moved), Vec::new())?;
                 blocks += 1;
             }
@@ -263,13 +263,13 @@ impl<'a> Compactor<'a> {
         let mut swap = Swap { block: None, drained };
         if !builder.is_empty() {
             self.patience.give_way(&self.shared.precedence);
-            let settled = builder.content_bytes() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2;
+            let settled = builder.content().len() >= FULL_BYTES / 2 || builder.spans() >= FULL_SPANS / 2;
             swap.block = Some(NewBlock {
                 frame: self.compressor.compress(builder)?,
                 filter: (settled && self.makes_filters)
                     .then(|| block_filter::build(0, builder.content()))
                     .transpose()?,
-                content_bytes: builder.content_bytes() as i64,
+                content_bytes: builder.content().len() as i64,
                 settled,
                 records,
             });
@@ -333,7 +333,7 @@ fn gather(
         for record in block.records() {
             let (offset, record) = record?;
             let from = Place { block_key: *key, offset: offset as i64 };
-            let found = spans.query_row([record.sequence], |row| {
+            let found = spans.query_row([record.mark], |row| {
                 let place = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?);
                 Ok((place, row.get(2)?, row.get(3)?))
             });
@@ -341,7 +341,7 @@ fn gather(
                 && place == (Some(from.block_key), Some(from.offset))
             {
                 let bytes = record.bytes.to_vec();
-                records.push(LiveRecord { trace_key, sequence: record.sequence, from, payload_bytes, bytes });
+                records.push(LiveRecord { trace_key, sequence: record.mark, from, payload_bytes, bytes });
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf};
 
-use endspan_store::StoreError;
+use endspan_store::{StoreError, engine::block::DamagedBlock};
 use rusqlite::ErrorCode;
 
 /// Why a store directory could not be opened.
@@ -95,6 +95,12 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
         | Error::InvalidColumnType(..)
         | Error::Utf8Error(..) => true,
         _ => false,
+    }
+}
+
+impl From<DamagedBlock> for EngineError {
+    fn from(damage: DamagedBlock) -> Self {
+        Self::Damaged(damage.to_string())
     }
 }
 

@@ -15,7 +15,6 @@
 mod assessments;
 mod backfill;
 mod binding;
-mod block;
 mod block_filter;
 mod checkpoint;
 mod columns;

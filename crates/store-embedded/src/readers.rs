@@ -2,13 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use endspan_store::StoreError;
+use endspan_store::{StoreError, engine::block::Decompressor};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::{
-    block::Decompressor,
     error::{EngineError, Result},
     shared::Shared,
 };

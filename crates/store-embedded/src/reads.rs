@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use endspan_model::{AccountId, Span, SpanId, TraceId};
-use endspan_store::{AccountUsage, Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
+use endspan_store::{
+    AccountUsage, Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan, engine::block::Block,
+};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
-    block::Block,
     compact_id::{CompactId, StoredId},
     error::{EngineError, Result},
     readers::Reading,
@@ -120,7 +121,7 @@ impl Reading<'_> {
             self.connection.prepare_cached("SELECT frame FROM blocks WHERE block_key = ?1")?;
         let mut rows = statement.query([block_key])?;
         let row = rows.next()?.ok_or_else(missing)?;
-        self.decompressor.decompress(block_key, row.get_ref(0)?.as_blob().map_err(|_| missing())?)
+        Ok(self.decompressor.decompress(block_key, row.get_ref(0)?.as_blob().map_err(|_| missing())?)?)
     }
 
     fn complete_one(&mut self, row: Option<SpanRow>) -> Result<Option<StoredSpan>> {

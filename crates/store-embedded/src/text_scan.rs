@@ -6,12 +6,14 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use endspan_store::text::{Term, searched};
+use endspan_store::{
+    engine::block::{Decompressor, records},
+    text::{Term, searched},
+};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    block::{Decompressor, ScannedRecord, scan_records},
-    error::Result,
+    error::{EngineError, Result},
     readers::Reading,
 };
 
@@ -53,9 +55,8 @@ impl<'q> Needles<'q> {
         held.fold(0, |held, (bit, _)| held | 1 << bit)
     }
 
-    /// Returns whether a record holds every term that is not in the given ones.
-    fn are_in(&self, record: &ScannedRecord<'_>, given: u16) -> bool {
-        let texts = [record.input, record.output, record.metadata];
+    /// Returns whether texts hold every term that is not in the given ones.
+    fn are_in(&self, texts: [&[u8]; 3], given: u16) -> bool {
         let missing =
             || self.terms.iter().zip(&self.anchors).enumerate().filter(|(bit, _)| given & (1 << bit) == 0);
         let may_hold = |anchor: &Option<Anchor>| {
@@ -215,7 +216,7 @@ impl Drop for CloseOnDrop<'_> {
 
 fn help(queue: &Mutex<Queue>, changed: &Condvar, needles: &Needles<'_>) {
     let mut hits = Vec::new();
-    let worked = Decompressor::new().and_then(|mut decompressor| {
+    let worked = Decompressor::new().map_err(EngineError::from).and_then(|mut decompressor| {
         let mut room = Vec::new();
         loop {
             let mut state = queue.lock();
@@ -244,12 +245,12 @@ fn look_through(
     hits: &mut Vec<i64>,
 ) -> Result<()> {
     decompressor.decompress_into(block_key, frame, room)?;
-    for record in scan_records(block_key, room) {
-        let record = record?;
-        if let Some(given) = wanted.remove(&record.sequence)
-            && (given == needles.all || needles.are_in(&record, given))
+    for record in records(block_key, room) {
+        let (_, record) = record?;
+        if let Some(given) = wanted.remove(&record.mark)
+            && (given == needles.all || needles.are_in(record.searched(), given))
         {
-            hits.push(record.sequence);
+            hits.push(record.mark);
         }
     }
     // What is not here any more was moved.
@@ -281,14 +282,9 @@ mod tests {
     fn letters_in_escapes_are_not_passed_over() {
         let query = TextQuery::parse(&["hello", "n\u{e9}e"]).unwrap();
         let needles = Needles::new(query.terms());
-        let record = |input: &'static str| ScannedRecord {
-            sequence: 1,
-            input: input.as_bytes(),
-            output: b"",
-            metadata: b"[\"n\\u00e9e\"]",
-        };
-        assert!(needles.are_in(&record("[\"\\u0068ello\"]"), 0));
-        assert!(!needles.are_in(&record("[\"\\u00e9ello\"]"), 0));
-        assert!(needles.are_in(&record("[]"), 1));
+        let texts = |input: &'static str| [input.as_bytes(), b"", b"[\"n\\u00e9e\"]"];
+        assert!(needles.are_in(texts("[\"\\u0068ello\"]"), 0));
+        assert!(!needles.are_in(texts("[\"\\u00e9ello\"]"), 0));
+        assert!(needles.are_in(texts("[]"), 1));
     }
 }

@@ -1,7 +1,7 @@
 use std::io;
 
 use deadpool_postgres::{PoolError, TimeoutType};
-use endspan_store::StoreError;
+use endspan_store::{StoreError, engine::block::DamagedBlock};
 use tokio_postgres::error::SqlState;
 
 /// Why a store in Postgres could not be opened or made.
@@ -113,6 +113,12 @@ fn describe_pool(error: &PoolError) -> String {
         PoolError::Timeout(TimeoutType::Wait) => "no connection became free".to_owned(),
         PoolError::Timeout(_) => "the database did not answer in time".to_owned(),
         other => other.to_string(),
+    }
+}
+
+impl From<DamagedBlock> for EngineError {
+    fn from(damage: DamagedBlock) -> Self {
+        Self::Damaged(damage.to_string())
     }
 }
 

@@ -12,7 +12,6 @@
 )]
 
 mod assessments;
-mod block;
 mod connections;
 mod error;
 mod import;

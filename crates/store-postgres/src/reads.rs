@@ -3,16 +3,18 @@
 use std::collections::{HashMap, VecDeque};
 
 use endspan_model::{AccountId, SpanId, Timestamp, TraceId};
-use endspan_store::{AccountUsage, Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan};
+use endspan_store::{
+    AccountUsage, Changes, ListOrder, ListQuery, SortDirection, StoreStats, StoredSpan,
+    engine::block::{Block, Decompressor},
+};
 use tokio_postgres::Row;
 
 use crate::{
-    block::{Content, Decompressor},
     connections::{Parameter, Snapshot},
     error::{EngineError, Result},
     row::{SPAN_ROW, SpanRow, get, read_accounts, read_span_row},
     schema::SCHEMA_VERSION,
-    shared::Shared,
+    shared::{Shared, block_mark},
 };
 
 /// Decompressed blocks that a read keeps for the rows to come, of at most about 512 KiB each.
@@ -81,7 +83,7 @@ pub(crate) struct Reading<'s> {
     pub(crate) shared: &'s Shared,
     pub(crate) snapshot: Snapshot,
     decompressor: Decompressor,
-    blocks: VecDeque<(i64, Content)>,
+    blocks: VecDeque<(i64, Block)>,
 }
 
 impl<'s> Reading<'s> {
@@ -195,13 +197,13 @@ fn missing_block(key: i64) -> EngineError {
     EngineError::damaged(format!("block {key} is not there"))
 }
 
-fn load_one(content: &Content, row: &mut SpanRow) -> Result<()> {
+fn load_one(content: &Block, row: &mut SpanRow) -> Result<()> {
     let Some(place) = row.place else { return Ok(()) };
     let offset = usize::try_from(place.offset).unwrap_or(usize::MAX);
     if place.block_key != content.key() {
         return Err(missing_block(place.block_key));
     }
-    content.load(offset, row.id_hash, &mut row.span)
+    Ok(content.load(offset, block_mark(row.id_hash), &mut row.span)?)
 }
 
 /// Gives rows their payloads from rows of `block_key, frame`.

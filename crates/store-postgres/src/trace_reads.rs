@@ -151,24 +151,22 @@ async fn holds_text(
 }
 
 fn summary_of(account: AccountId, trace_id: TraceId, summary: Summary) -> Option<TraceSummary> {
+    let (tokens, cost) = (summary.tokens(), summary.cost());
     let head = summary.head?;
-    let (calls, aggregates) = (summary.calls, summary.aggregates);
-    let tokens = [calls, aggregates].into_iter().find(|used| used.count > 0);
-    let cost = [calls, aggregates].into_iter().find(|used| used.costs > 0);
     Some(TraceSummary {
         account,
         trace_id,
         name: head.label.name,
         start_time: summary.start,
         end_time: summary.end,
-        span_count: u64::from(summary.span_count.unsigned_abs()),
-        open_count: u64::from(summary.open_count.unsigned_abs()),
-        error_count: u64::from(summary.error_count.unsigned_abs()),
+        span_count: summary.span_count.unsigned_abs(),
+        open_count: summary.open_count.unsigned_abs(),
+        error_count: summary.error_count.unsigned_abs(),
         status: head.label.status.filter(|_| !head.has_parent),
         agent_name: head.label.agent_name,
-        input_tokens: tokens.map(|used| used.input.unsigned_abs()),
-        output_tokens: tokens.map(|used| used.output.unsigned_abs()),
-        cost_picodollars: cost.map(|used| used.cost.unsigned_abs()),
+        input_tokens: tokens.map(|(input, _)| input.unsigned_abs()),
+        output_tokens: tokens.map(|(_, output)| output.unsigned_abs()),
+        cost_picodollars: cost.map(i64::unsigned_abs),
     })
 }
 

@@ -1,10 +1,52 @@
-//! The part of the parent check that needs no store: cycles within one request (`sgp-api` section 4, rule 3).
+//! The check of parents (`sgp-api` section 4, rule 3): no cycle within one request, and none in another trace.
 
 use std::collections::HashMap;
 
-use endspan_model::{Span, merge};
+use endspan_model::{Span, SpanId, TraceId, merge};
 
-use crate::WriteOperation;
+use crate::{Rejection, WriteOperation, WriteRequest};
+
+/// Returns for each operation of a request why its parent is not valid, if it is not; nothing at all when the request
+/// does not ask for the check. A parent is valid when nobody has it, or its own trace does.
+///
+/// `is_stored` says whether the store has an id in a trace, or without one in any trace of the account.
+///
+/// # Errors
+/// Those of `is_stored`.
+pub fn invalid<E>(
+    request: &WriteRequest,
+    mut is_stored: impl FnMut(&SpanId, Option<&TraceId>) -> Result<bool, E>,
+) -> Result<Vec<Option<Rejection>>, E> {
+    if !request.check_parents {
+        return Ok(Vec::new());
+    }
+    let mut given: HashMap<&SpanId, Vec<&Span>> = HashMap::new();
+    for span in request.operations.iter().filter_map(WriteOperation::span) {
+        given.entry(&span.id).or_default().push(span);
+    }
+    let on_a_cycle = on_a_cycle(&request.operations);
+    let mut checked = Vec::with_capacity(request.operations.len());
+    for (operation, on_a_cycle) in request.operations.iter().zip(on_a_cycle) {
+        let child = operation.span().and_then(|span| Some((span, span.parent_id.as_ref()?)));
+        let Some((span, parent)) = child else {
+            checked.push(None);
+            continue;
+        };
+        let namesakes = given.get(parent).map(Vec::as_slice).unwrap_or_default();
+        checked.push(if on_a_cycle {
+            Some(Rejection::parent_cycle())
+        } else if namesakes.iter().any(|other| other.trace_id == span.trace_id)
+            || is_stored(parent, Some(&span.trace_id))?
+        {
+            None
+        } else if !namesakes.is_empty() || is_stored(parent, None)? {
+            Some(Rejection::parent_in_another_trace())
+        } else {
+            None
+        });
+    }
+    Ok(checked)
+}
 
 /// Says for each operation whether its span lies on a cycle of parents within the request.
 ///

@@ -6,8 +6,14 @@ use std::{
 };
 
 use endspan_model::{AccountId, Facets, Span};
-use endspan_store::engine::{Facts, stored_count};
-use endspan_store::{AssessmentOutcome, AssessmentWrite, Deleted, Deletion};
+use endspan_store::{
+    AssessmentOutcome, AssessmentWrite, Deleted, Deletion,
+    engine::{
+        Facts,
+        block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
+        stored_count,
+    },
+};
 use rusqlite::{Connection, Statement, params};
 
 use super::{
@@ -20,7 +26,6 @@ use super::{
     traces::TraceTable,
 };
 use crate::{
-    block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
     columns::{Change, ColumnRow, NO_DURATION},
     compactor::Swap,
     error::Result,
@@ -102,7 +107,7 @@ impl<'c> Committer<'c> {
             filters: FilterWriter::prepare(connection)?,
             rows: RowWriter::prepare(connection)?,
             deleter: Deleter::prepare(connection)?,
-            compressor: Compressor::new(1)?,
+            compressor: Compressor::new()?,
             builder: BlockBuilder::default(),
             next_block,
             folding: None,
@@ -184,7 +189,7 @@ impl<'c> Committer<'c> {
             else {
                 continue;
             };
-            if self.builder.is_full() || self.builder.lacks_room_for(span.payload_bytes()) {
+            if self.builder.lacks_room_for(span.payload_bytes()) {
                 self.give_way(shared);
                 self.write_block()?;
             }
@@ -203,11 +208,11 @@ impl<'c> Committer<'c> {
     fn write_block(&mut self) -> Result<()> {
         let frame = self.compressor.compress(&self.builder)?;
         let settled =
-            self.builder.content_bytes() >= FULL_BYTES / 2 || self.builder.spans() >= FULL_SPANS / 2;
+            self.builder.content().len() >= FULL_BYTES / 2 || self.builder.spans() >= FULL_SPANS / 2;
         let key = self.next_block;
         self.next_block += 1;
         self.insert_block.execute(params![key, frame])?;
-        let (spans, raw_bytes) = (self.builder.spans() as i64, self.builder.content_bytes() as i64);
+        let (spans, raw_bytes) = (self.builder.spans() as i64, self.builder.content().len() as i64);
         self.insert_figures.execute(params![key, settled, spans, raw_bytes, frame.len() as i64, 0, 0])?;
         self.builder.clear();
         Ok(())
@@ -470,9 +475,8 @@ fn write_traces(
 ) -> Result<()> {
     for index in traces.take_dirty() {
         let Some(trace) = traces.get_mut(index) else { continue };
-        if trace.must_sum_up {
+        if trace.summary.is_stale {
             trace.summary = lookup.sum_up(trace.key)?;
-            trace.must_sum_up = false;
         }
         rows.write_trace(trace)?;
         changes.push(Change::Trace { key: trace.key, row: trace.column_row(), version });

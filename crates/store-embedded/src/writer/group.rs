@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use endspan_model::{AccountId, Span, SpanId, SpanPatch, merge};
+use endspan_model::{AccountId, Span, SpanId, SpanPatch, TraceId, merge};
 use endspan_store::{Outcome, Rejection, StoredSpan, WriteOperation, WriteRequest, parents};
 
 use super::{
@@ -367,47 +367,19 @@ impl<'w, 'c> Group<'w, 'c> {
         })
     }
 
-    /// Checks the parents of a request as it came; nothing when the request does not ask for it.
     fn invalid_parents(
         &mut self,
         account_key: i64,
         request: &WriteRequest,
     ) -> Result<Vec<Option<Rejection>>> {
-        if !request.check_parents {
-            return Ok(Vec::new());
-        }
-        let mut given: HashMap<&SpanId, Vec<&Span>> = HashMap::new();
-        for span in request.operations.iter().filter_map(WriteOperation::span) {
-            given.entry(&span.id).or_default().push(span);
-        }
-        let on_a_cycle = parents::on_a_cycle(&request.operations);
-        let mut checked = Vec::with_capacity(request.operations.len());
-        for (operation, on_a_cycle) in request.operations.iter().zip(on_a_cycle) {
-            let Some((span, parent)) =
-                operation.span().and_then(|span| Some((span, span.parent_id.as_ref()?)))
-            else {
-                checked.push(None);
-                continue;
-            };
-            let namesakes = given.get(parent).map(Vec::as_slice).unwrap_or_default();
-            let rejection = if on_a_cycle {
-                Some(Rejection::parent_cycle())
-            } else if namesakes.iter().any(|other| other.trace_id == span.trace_id)
-                || self.is_in_trace(account_key, span, parent)?
-            {
-                None
-            } else if !namesakes.is_empty() || self.exists(account_key, parent)? {
-                Some(Rejection::parent_in_another_trace())
-            } else {
-                None
-            };
-            checked.push(rejection);
-        }
-        Ok(checked)
+        parents::invalid(request, |id, trace_id| match trace_id {
+            Some(trace_id) => self.is_in_trace(account_key, trace_id, id),
+            None => self.exists(account_key, id),
+        })
     }
 
-    fn is_in_trace(&mut self, account_key: i64, span: &Span, id: &SpanId) -> Result<bool> {
-        let trace = self.traces.find(self.lookup, self.shared.keyed, account_key, &span.trace_id)?;
+    fn is_in_trace(&mut self, account_key: i64, trace_id: &TraceId, id: &SpanId) -> Result<bool> {
+        let trace = self.traces.find(self.lookup, self.shared.keyed, account_key, trace_id)?;
         let index = self.entry_in(account_key, trace, id)?;
         Ok(self.entries.get(index).is_some_and(|entry| entry.version().is_some()))
     }

@@ -1,11 +1,11 @@
 //! What the writer reads to decide: rows, traces, whole spans. Nothing here changes the database.
 
 use endspan_model::{Span, SpanId, Timestamp, TraceId};
+use endspan_store::engine::{Head, Used, block::Decompressor};
 use rusqlite::{Connection, Row, Statement};
 
-use super::traces::{Head, Summary, Used};
+use super::traces::Summary;
 use crate::{
-    block::Decompressor,
     compact_id::{CompactId, StoredId},
     error::{EngineError, Result},
     row::{SPAN_ROW, STORED_ROW, StoredRow, read_span_row, read_stored_row, timestamp},
@@ -95,7 +95,7 @@ impl<'c> Lookup<'c> {
         let mut rows = self.spans_of_trace.query([trace_key])?;
         while let Some(row) = rows.next()? {
             let row = read_stored_row(row)?;
-            summary.add(&row.facts, row.sequence, &row.id);
+            summary.add(&row.id, &row.facts, || row.sequence);
         }
         Ok(summary)
     }
@@ -143,15 +143,16 @@ fn read_trace(row: &Row<'_>) -> Result<StoredTrace> {
             open_count: row.get(8)?,
             error_count: row.get(9)?,
             head: Some(Head {
-                sequence: row.get(10)?,
+                label: row.get(10)?,
                 has_parent: row.get(11)?,
                 start: timestamp(row.get(12)?, row.get(13)?)?,
                 id: SpanId::from(row.get::<_, StoredId>(14)?.0),
             }),
             calls: used(15, 24)?,
             aggregates: used(18, 26)?,
-            last: timestamp(row.get(21)?, row.get(22)?)?,
+            last_start: timestamp(row.get(21)?, row.get(22)?)?,
             payload_bytes: row.get(23)?,
+            is_stale: false,
         },
     })
 }

@@ -138,7 +138,7 @@ impl<'c> RowWriter<'c> {
             (false, false) => &mut self.update_trace_and_start,
         });
         row.bind(trace.key)?;
-        bind_summary(&mut row, summary, head.sequence)?;
+        bind_summary(&mut row, summary, head.label)?;
         if !keeps_start {
             row.bind(summary.start.unix_micros())?;
             row.bind(summary.start.subsec_nanos_below_micro())?;
@@ -188,8 +188,8 @@ fn bind_summary(row: &mut Binding<'_, '_>, summary: &Summary, head: i64) -> Resu
     for number in [aggregates.count, aggregates.input, aggregates.output] {
         row.bind(number)?;
     }
-    row.bind(summary.last.unix_micros())?;
-    row.bind(summary.last.subsec_nanos_below_micro())?;
+    row.bind(summary.last_start.unix_micros())?;
+    row.bind(summary.last_start.subsec_nanos_below_micro())?;
     row.bind(summary.payload_bytes)?;
     for number in [calls.cost_count, calls.cost, aggregates.cost_count, aggregates.cost] {
         row.bind(number)?;

@@ -1,9 +1,9 @@
-//! The traces that the writer is busy with, and the arithmetic that keeps their summaries exact.
+//! The traces that the writer is busy with.
 
 use std::collections::HashMap;
 
-use endspan_model::{SpanId, Timestamp, TraceId, UsageKind};
-use endspan_store::engine::{Facts, Usage};
+use endspan_model::{SpanId, Timestamp, TraceId};
+use endspan_store::engine::{self, Facts};
 
 use super::lookup::Lookup;
 use crate::{
@@ -19,6 +19,9 @@ const MAX_TRACES: usize = 16_384;
 /// The place of a trace in the [`TraceTable`].
 pub(crate) type TraceIndex = usize;
 
+/// A trace's spans, added up, with the sequence of its head.
+pub(crate) type Summary = engine::Summary<i64>;
+
 /// A trace that was touched since the table was last cleared.
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -31,8 +34,6 @@ pub(crate) struct Trace {
     pub(crate) summary: Summary,
     /// Whether the summary differs from the row.
     is_dirty: bool,
-    /// Whether the summary lost a bound or its head, so that it must be added up again.
-    pub(crate) must_sum_up: bool,
 }
 
 impl Trace {
@@ -41,132 +42,16 @@ impl Trace {
         let summary = &self.summary;
         let head = summary.head.as_ref()?;
         let start = summary.start.unix_micros();
-        let used = if summary.calls.count > 0 { summary.calls } else { summary.aggregates };
+        let (input, output) = summary.tokens().unwrap_or_default();
         let row = TraceRow {
             start,
             duration: summary.end.map_or(NO_DURATION, |end| end.unix_micros().saturating_sub(start).max(0)),
-            tokens: used.input.saturating_add(used.output),
+            tokens: input.saturating_add(output),
             account: self.account_key as u32,
             is_open: summary.open_count > 0,
             has_error: summary.error_count > 0,
         };
-        Some((row, head.sequence))
-    }
-}
-
-/// A trace's spans, added up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) start: Timestamp,
-    pub(crate) end: Option<Timestamp>,
-    pub(crate) span_count: i64,
-    pub(crate) open_count: i64,
-    pub(crate) error_count: i64,
-    pub(crate) head: Option<Head>,
-    pub(crate) calls: Used,
-    pub(crate) aggregates: Used,
-    /// The latest start of a span.
-    pub(crate) last: Timestamp,
-    pub(crate) payload_bytes: i64,
-}
-
-/// What spans of one kind used, added up. A count is small enough ([`Facets`](endspan_model::Facets)) that no trace
-/// overflows the sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Used {
-    /// Spans that reported tokens.
-    pub(crate) count: i64,
-    pub(crate) input: i64,
-    pub(crate) output: i64,
-    /// Spans that reported a cost.
-    pub(crate) cost_count: i64,
-    pub(crate) cost: i64,
-}
-
-impl Used {
-    fn change(&mut self, usage: Usage, sign: i64) {
-        if let Some((input, output)) = usage.tokens {
-            self.count += sign;
-            self.input = self.input.saturating_add(sign * input);
-            self.output = self.output.saturating_add(sign * output);
-        }
-        if let Some(cost) = usage.cost {
-            self.cost_count += sign;
-            self.cost = self.cost.saturating_add(sign * cost);
-        }
-    }
-}
-
-/// The span that names its trace: the earliest one without a parent, else the earliest one; ties by id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) sequence: i64,
-    pub(crate) has_parent: bool,
-    pub(crate) start: Timestamp,
-    pub(crate) id: SpanId,
-}
-
-impl Default for Summary {
-    fn default() -> Self {
-        Self {
-            start: Timestamp::MAX,
-            end: None,
-            span_count: 0,
-            open_count: 0,
-            error_count: 0,
-            head: None,
-            calls: Used::default(),
-            aggregates: Used::default(),
-            last: Timestamp::MIN,
-            payload_bytes: 0,
-        }
-    }
-}
-
-impl Summary {
-    pub(crate) fn add(&mut self, facts: &Facts, sequence: i64, id: &SpanId) {
-        self.start = self.start.min(facts.start);
-        self.last = self.last.max(facts.start);
-        self.payload_bytes += facts.payload_bytes;
-        self.end = self.end.max(facts.end);
-        self.span_count += 1;
-        self.open_count += i64::from(facts.end.is_none());
-        self.error_count += i64::from(facts.is_error);
-        self.change_used(facts, 1);
-        let leads = self.head.as_ref().is_none_or(|head| {
-            head.sequence == sequence
-                || (facts.has_parent, facts.start, id) < (head.has_parent, head.start, &head.id)
-        });
-        if leads {
-            let (has_parent, start) = (facts.has_parent, facts.start);
-            self.head = Some(Head { sequence, has_parent, start, id: id.clone() });
-        }
-    }
-
-    fn change_used(&mut self, facts: &Facts, sign: i64) {
-        match facts.usage {
-            Some(usage) if usage.kind == UsageKind::Call => self.calls.change(usage, sign),
-            Some(usage) => self.aggregates.change(usage, sign),
-            None => {}
-        }
-    }
-
-    /// Takes a span out, to be followed by `add` of its successor if it has one in this trace. Returns whether
-    /// a bound or the head may be lost, so that the trace must be added up again.
-    fn remove(&mut self, facts: &Facts, sequence: i64, successor: Option<&Facts>) -> bool {
-        self.span_count -= 1;
-        self.open_count -= i64::from(facts.end.is_none());
-        self.error_count -= i64::from(facts.is_error);
-        self.change_used(facts, -1);
-        self.payload_bytes -= facts.payload_bytes;
-        let loses_start = facts.start == self.start && successor.is_none_or(|next| next.start > facts.start);
-        let loses_last = facts.start == self.last && successor.is_none_or(|next| next.start < facts.start);
-        let loses_end =
-            facts.end.is_some() && facts.end == self.end && successor.is_none_or(|next| next.end < facts.end);
-        let is_head = self.head.as_ref().is_some_and(|head| head.sequence == sequence);
-        let loses_head = is_head
-            && successor.is_none_or(|next| (next.has_parent, next.start) > (facts.has_parent, facts.start));
-        loses_start || loses_last || loses_end || loses_head
+        Some((row, head.label))
     }
 }
 
@@ -228,16 +113,7 @@ impl TraceTable {
         if !std::mem::replace(&mut trace.is_dirty, true) {
             self.dirty.push(index);
         }
-        if let Some(old) = old {
-            trace.must_sum_up |= trace.summary.remove(old, sequence, new);
-        }
-        if let Some(new) = new {
-            trace.summary.add(new, sequence, id);
-        }
-        if trace.summary.span_count == 0 {
-            trace.summary = Summary::default();
-            trace.must_sum_up = false;
-        }
+        trace.summary.change(id, old, new, || sequence);
     }
 
     /// Returns the traces whose rows must be written, once.
@@ -286,7 +162,6 @@ impl TraceTable {
             stored_start: None,
             summary: Summary::default(),
             is_dirty: false,
-            must_sum_up: false,
         }))
     }
 
@@ -322,7 +197,6 @@ impl TraceTable {
             stored_start: Some(stored.summary.start),
             summary: stored.summary,
             is_dirty: false,
-            must_sum_up: false,
         })
     }
 

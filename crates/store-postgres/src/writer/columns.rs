@@ -316,6 +316,11 @@ columns! {
 /// Steps in which `traces` indexes starts.
 pub(crate) const SLOT_SHIFT: u32 = 24;
 
+/// Returns a number of spans as its column holds it.
+fn number(spans: i64) -> i32 {
+    i32::try_from(spans).unwrap_or(i32::MAX)
+}
+
 impl<'a> TraceRow<'a> {
     /// Returns the row of a trace; one without a head has no spans, and no row.
     pub(crate) fn of(trace: &'a Trace) -> Option<Self> {
@@ -332,27 +337,27 @@ impl<'a> TraceRow<'a> {
             last_sequence: trace.sequences.1,
             head_micros: head.start.unix_micros(),
             head_nanos: below(head.start),
-            newest_micros: summary.newest.unix_micros(),
-            newest_nanos: below(summary.newest),
+            newest_micros: summary.last_start.unix_micros(),
+            newest_nanos: below(summary.last_start),
             payload_bytes: summary.payload_bytes,
             call_input: summary.calls.input,
             call_output: summary.calls.output,
-            call_count: summary.calls.count,
+            call_count: number(summary.calls.count),
             call_cost: summary.calls.cost,
-            call_costs: summary.calls.costs,
+            call_costs: number(summary.calls.cost_count),
             aggregate_input: summary.aggregates.input,
             aggregate_output: summary.aggregates.output,
-            aggregate_count: summary.aggregates.count,
+            aggregate_count: number(summary.aggregates.count),
             aggregate_cost: summary.aggregates.cost,
-            aggregate_costs: summary.aggregates.costs,
+            aggregate_costs: number(summary.aggregates.cost_count),
             account_key: trace.account_key,
-            span_count: summary.span_count,
-            open_count: summary.open_count,
-            error_count: summary.error_count,
+            span_count: number(summary.span_count),
+            open_count: number(summary.open_count),
+            error_count: number(summary.error_count),
             head_status: head.label.status.map(|status| i16::from(status.code())),
             head_has_parent: head.has_parent,
             trace_id: trace.trace_id.as_str().as_bytes(),
-            head_id: head.label.id.as_str().as_bytes(),
+            head_id: head.id.as_str().as_bytes(),
             head_name: head.label.name.as_bytes(),
             agent_name: head.label.agent_name.as_ref().map(String::as_bytes),
         })

@@ -14,11 +14,10 @@ use tokio_postgres::Statement;
 use super::{
     columns::{BlockRow, Columns as _, Records, RowKey, SpanRow, TraceRow},
     group::{Entry, Group, State, Written},
-    plan::{Encoder, Plan, PlannedPlace},
+    plan::{Encoder, NewBlock, Plan, PlannedPlace},
     traces::{Label, SUMMED_ROW, Summary, Trace, TraceTable, sum_up},
 };
 use crate::{
-    block::Block,
     connections::Parameter,
     error::{EngineError, Result},
     row::{Place, StoredRow},
@@ -45,7 +44,7 @@ struct Layout<'g, 'r> {
     plan: &'g Plan,
     keyed: KeyedHash,
     partition: i32,
-    extra_blocks: Vec<Block>,
+    extra_blocks: Vec<NewBlock>,
     /// The facets and the place of each entry.
     prepared: Vec<(Facets, Option<PlannedPlace>)>,
     /// The keys of the blocks of the plan, then of the others; `None` for those in which nothing is needed.
@@ -144,7 +143,7 @@ impl<'g, 'r> Commit<'g, 'r> {
             work.add(client, &sql, vec![records]).await?;
         }
         deaths.add_to(client, &mut work).await?;
-        if traces.dirty().any(|trace| trace.must_sum_up) {
+        if traces.dirty().any(|trace| trace.summary.is_stale) {
             std::mem::take(&mut work).run(client, false).await?;
             sum_up_again(client, traces).await?;
         }
@@ -206,15 +205,20 @@ impl Layout<'_, '_> {
             let Some(Written { span, version, .. }) = written(entry) else { continue };
             let facts = Facts::of(span, facets);
             let label = || Label {
-                id: span.id.clone(),
                 name: span.name.clone(),
                 status: span.status,
                 agent_name: facets.agent_name.clone(),
             };
-            let new = Some((&facts, &label as &dyn Fn() -> Label));
             let stays = entry.row.as_ref().filter(|row| row.trace_id == span.trace_id);
             let sequence = entry.row.as_ref().map_or(*version, |row| row.sequence);
-            traces.change(entry.trace, sequence, &entry.id, stays.map(|row| &row.facts), new)?;
+            traces.change(
+                entry.trace,
+                sequence,
+                &entry.id,
+                stays.map(|row| &row.facts),
+                Some(&facts),
+                label,
+            )?;
             if let Some(row) = entry.row.as_ref().filter(|_| stays.is_none()) {
                 moved_away.push((entry, row));
             }
@@ -222,7 +226,7 @@ impl Layout<'_, '_> {
         for (entry, row) in moved_away {
             let trace = traces.known(entry.account_key, &row.trace_id);
             let trace = trace.ok_or_else(|| EngineError::damaged("a span without a trace"))?;
-            traces.change(trace, row.sequence, &entry.id, Some(&row.facts), None)?;
+            traces.change(trace, row.sequence, &entry.id, Some(&row.facts), None, Label::default)?;
         }
         Ok(())
     }
@@ -230,9 +234,8 @@ impl Layout<'_, '_> {
 
 /// Adds traces up that lost a bound or their head.
 async fn sum_up_again(client: &Object, traces: &mut TraceTable) -> Result<()> {
-    for trace in traces.dirty().filter(|trace| trace.must_sum_up) {
+    for trace in traces.dirty().filter(|trace| trace.summary.is_stale) {
         trace.summary = summary_of_spans(client, trace).await?;
-        trace.must_sum_up = false;
     }
     Ok(())
 }

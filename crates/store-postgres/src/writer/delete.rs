@@ -53,7 +53,7 @@ async fn delete_with(
     let mut part: Option<(&Trace, i64)> = None;
     let mut left = i64::from(most);
     for trace in &traces {
-        let spans = i64::from(trace.summary.span_count);
+        let spans = trace.summary.span_count;
         if spans <= left {
             left -= spans;
             whole.push(trace);
@@ -169,7 +169,6 @@ async fn delete_part(client: &Object, trace: &Trace, count: i64) -> Result<Vec<R
         summary: summary_of_spans(client, trace).await?,
         sequences: trace.sequences,
         is_dirty: true,
-        must_sum_up: false,
     };
     let mut records = Records::default();
     if let Some(row) = TraceRow::of(&rest) {

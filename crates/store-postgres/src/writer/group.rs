@@ -4,7 +4,7 @@
 //! apply to the entries one after the other; several versions of one identity collapse here and reach the
 //! database as one. An entry is the truth about its identity: what was found of it is not asked again.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, convert::Infallible};
 
 use endspan_model::{AccountId, Span, SpanId, SpanPatch, TraceId, merge};
 use endspan_store::{Outcome, Rejection, StoredSpan, WriteOperation, WriteRequest, parents};
@@ -297,39 +297,17 @@ impl<'r> Group<'r> {
         })
     }
 
-    /// Checks the parents of a request as it came; nothing when the request does not ask for it.
     fn invalid_parents(&mut self, account_key: i32, request: &WriteRequest) -> Vec<Option<Rejection>> {
-        if !request.check_parents {
-            return Vec::new();
+        let checked = parents::invalid(request, |id, trace_id| {
+            Ok::<_, Infallible>(match trace_id {
+                Some(trace_id) => self.is_in_trace(account_key, trace_id, id),
+                None => self.exists(account_key, id),
+            })
+        });
+        match checked {
+            Ok(invalid) => invalid,
+            Err(never) => match never {},
         }
-        let mut given: HashMap<&SpanId, Vec<&Span>> = HashMap::new();
-        for span in request.operations.iter().filter_map(WriteOperation::span) {
-            given.entry(&span.id).or_default().push(span);
-        }
-        let on_a_cycle = parents::on_a_cycle(&request.operations);
-        let mut checked = Vec::with_capacity(request.operations.len());
-        for (operation, on_a_cycle) in request.operations.iter().zip(on_a_cycle) {
-            let Some((span, parent)) =
-                operation.span().and_then(|span| Some((span, span.parent_id.as_ref()?)))
-            else {
-                checked.push(None);
-                continue;
-            };
-            let namesakes = given.get(parent).map(Vec::as_slice).unwrap_or_default();
-            let rejection = if on_a_cycle {
-                Some(Rejection::parent_cycle())
-            } else if namesakes.iter().any(|other| other.trace_id == span.trace_id)
-                || self.is_in_trace(account_key, &span.trace_id, parent)
-            {
-                None
-            } else if !namesakes.is_empty() || self.exists(account_key, parent) {
-                Some(Rejection::parent_in_another_trace())
-            } else {
-                None
-            };
-            checked.push(rejection);
-        }
-        checked
     }
 
     fn is_in_trace(&mut self, account_key: i32, trace_id: &TraceId, id: &SpanId) -> bool {

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use deadpool_postgres::Object;
 use endspan_model::{AccountId, Span, SpanId, TraceId};
-use endspan_store::{WriteOperation, WriteRequest};
+use endspan_store::{WriteOperation, WriteRequest, engine::block::Decompressor};
 use futures_util::future::{try_join, try_join3};
 use tokio_postgres::Row;
 
 use super::traces::{TRACE_ROW, TraceTable, read_trace_row};
 use crate::{
-    block::Decompressor,
     connections::Parameter,
     error::{EngineError, Result},
     reads::load_payloads,

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 
 use endspan_model::{Facets, Span, merge};
-use endspan_store::{WriteOperation, WriteRequest};
+use endspan_store::{
+    WriteOperation, WriteRequest,
+    engine::block::{BlockBuilder, Compressor},
+};
 
 use crate::{
-    block::{Block, BlockBuilder, Compressor},
     error::Result,
-    shared::KeyedHash,
+    shared::{KeyedHash, block_mark},
 };
 
 /// A place in a block that has no key yet.
@@ -34,7 +36,7 @@ pub(crate) type OperationIndex = (usize, usize);
 /// What is ready of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    pub(crate) blocks: Vec<Block>,
+    pub(crate) blocks: Vec<NewBlock>,
     operations: HashMap<OperationIndex, Planned>,
 }
 
@@ -81,11 +83,19 @@ pub(crate) fn plan(requests: &[WriteRequest], keyed: KeyedHash, max_span_bytes: 
     Ok(Plan { blocks: encoder.finish()?, operations })
 }
 
+/// A block on its way to the database.
+#[derive(Debug)]
+pub(crate) struct NewBlock {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) raw_bytes: usize,
+    pub(crate) spans: usize,
+}
+
 /// Packs payloads into blocks.
 pub(crate) struct Encoder {
     compressor: Compressor,
     builder: BlockBuilder,
-    blocks: Vec<Block>,
+    blocks: Vec<NewBlock>,
 }
 
 impl Encoder {
@@ -95,16 +105,23 @@ impl Encoder {
 
     pub(crate) fn push(&mut self, id_hash: i64, span: &Span) -> Result<Option<PlannedPlace>> {
         if self.builder.lacks_room_for(span.payload_bytes()) {
-            self.blocks.push(self.builder.finish(&mut self.compressor)?);
+            self.end_block()?;
         }
-        let offset = self.builder.push(id_hash, span);
+        let offset = self.builder.push(block_mark(id_hash), span);
         Ok(offset.map(|offset| PlannedPlace { block: self.blocks.len(), offset }))
     }
 
-    pub(crate) fn finish(mut self) -> Result<Vec<Block>> {
+    pub(crate) fn finish(mut self) -> Result<Vec<NewBlock>> {
         if !self.builder.is_empty() {
-            self.blocks.push(self.builder.finish(&mut self.compressor)?);
+            self.end_block()?;
         }
         Ok(self.blocks)
+    }
+
+    fn end_block(&mut self) -> Result<()> {
+        let (raw_bytes, spans) = (self.builder.content().len(), self.builder.spans());
+        self.blocks.push(NewBlock { frame: self.compressor.compress(&self.builder)?, raw_bytes, spans });
+        self.builder.clear();
+        Ok(())
     }
 }

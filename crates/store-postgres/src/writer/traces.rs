@@ -1,9 +1,9 @@
-//! The traces that a group touches, and the arithmetic that keeps their summaries exact.
+//! The traces that a group touches.
 
 use std::collections::HashMap;
 
-use endspan_model::{SpanId, Status, Timestamp, TraceId, UsageKind};
-use endspan_store::engine::{Facts, Usage};
+use endspan_model::{SpanId, Status, TraceId};
+use endspan_store::engine::{self, Facts, Head, Used};
 use tokio_postgres::Row;
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
 
 /// The place of a trace in the [`TraceTable`].
 pub(crate) type TraceIndex = usize;
+
+/// A trace's spans, added up, with what its head gives it.
+pub(crate) type Summary = engine::Summary<Label>;
 
 /// A trace that the group touches.
 #[derive(Debug)]
@@ -27,132 +30,14 @@ pub(crate) struct Trace {
     pub(crate) sequences: (i64, i64),
     /// Whether the summary differs from the row.
     pub(crate) is_dirty: bool,
-    /// Whether the summary lost a bound or its head, so that it must be added up again.
-    pub(crate) must_sum_up: bool,
-}
-
-/// A trace's spans, added up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) start: Timestamp,
-    /// The start of the span that started last.
-    pub(crate) newest: Timestamp,
-    pub(crate) payload_bytes: i64,
-    pub(crate) end: Option<Timestamp>,
-    pub(crate) span_count: i32,
-    pub(crate) open_count: i32,
-    pub(crate) error_count: i32,
-    pub(crate) head: Option<Head>,
-    pub(crate) calls: Used,
-    pub(crate) aggregates: Used,
-}
-
-/// What spans of one kind used, added up. A number is small enough ([`Facets`](endspan_model::Facets)) that no trace
-/// overflows the sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Used {
-    /// Spans that reported tokens.
-    pub(crate) count: i32,
-    pub(crate) input: i64,
-    pub(crate) output: i64,
-    /// Spans that reported a cost.
-    pub(crate) costs: i32,
-    pub(crate) cost: i64,
-}
-
-impl Used {
-    fn change(&mut self, usage: Usage, sign: i32) {
-        if let Some((input, output)) = usage.tokens {
-            self.count += sign;
-            self.input = self.input.saturating_add(i64::from(sign) * input);
-            self.output = self.output.saturating_add(i64::from(sign) * output);
-        }
-        if let Some(cost) = usage.cost {
-            self.costs += sign;
-            self.cost = self.cost.saturating_add(i64::from(sign) * cost);
-        }
-    }
-}
-
-/// The span that names its trace: the earliest one without a parent, else the earliest one; ties by id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) has_parent: bool,
-    pub(crate) start: Timestamp,
-    pub(crate) label: Label,
 }
 
 /// What a span gives to its trace when it is the head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label {
-    pub(crate) id: SpanId,
     pub(crate) name: String,
     pub(crate) status: Option<Status>,
     pub(crate) agent_name: Option<String>,
-}
-
-impl Default for Summary {
-    fn default() -> Self {
-        Self {
-            start: Timestamp::MAX,
-            newest: Timestamp::MIN,
-            payload_bytes: 0,
-            end: None,
-            span_count: 0,
-            open_count: 0,
-            error_count: 0,
-            head: None,
-            calls: Used::default(),
-            aggregates: Used::default(),
-        }
-    }
-}
-
-impl Summary {
-    pub(crate) fn add(&mut self, facts: &Facts, id: &SpanId, label: impl FnOnce() -> Label) {
-        self.start = self.start.min(facts.start);
-        self.newest = self.newest.max(facts.start);
-        self.payload_bytes += facts.payload_bytes;
-        self.end = self.end.max(facts.end);
-        self.span_count += 1;
-        self.open_count += i32::from(facts.end.is_none());
-        self.error_count += i32::from(facts.is_error);
-        self.change_usage(facts, 1);
-        let leads = self.head.as_ref().is_none_or(|head| {
-            head.label.id == *id
-                || (facts.has_parent, facts.start, id) < (head.has_parent, head.start, &head.label.id)
-        });
-        if leads {
-            self.head = Some(Head { has_parent: facts.has_parent, start: facts.start, label: label() });
-        }
-    }
-
-    fn change_usage(&mut self, facts: &Facts, sign: i32) {
-        match facts.usage {
-            Some(usage) if usage.kind == UsageKind::Call => self.calls.change(usage, sign),
-            Some(usage) => self.aggregates.change(usage, sign),
-            None => {}
-        }
-    }
-
-    /// Takes a span out, to be followed by `add` of its successor if it has one in this trace. Returns whether
-    /// a bound or the head may be lost, so that the trace must be added up again.
-    fn remove(&mut self, facts: &Facts, id: &SpanId, successor: Option<&Facts>) -> bool {
-        self.span_count -= 1;
-        self.payload_bytes -= facts.payload_bytes;
-        self.open_count -= i32::from(facts.end.is_none());
-        self.error_count -= i32::from(facts.is_error);
-        self.change_usage(facts, -1);
-        let loses_start = facts.start == self.start && successor.is_none_or(|next| next.start > facts.start);
-        let loses_newest =
-            facts.start == self.newest && successor.is_none_or(|next| next.start < facts.start);
-        let loses_end =
-            facts.end.is_some() && facts.end == self.end && successor.is_none_or(|next| next.end < facts.end);
-        let is_head = self.head.as_ref().is_some_and(|head| head.label.id == *id);
-        let loses_head = is_head
-            && successor.is_none_or(|next| (next.has_parent, next.start) > (facts.has_parent, facts.start));
-        loses_start || loses_newest || loses_end || loses_head
-    }
 }
 
 /// The columns that [`read_trace_row`] reads, in its order.
@@ -164,20 +49,21 @@ pub(crate) const TRACE_ROW: &str = "account_key, trace_id, trace_hash, first_seq
 
 /// Reads a row of `traces`.
 pub(crate) fn read_trace_row(row: &Row) -> Result<Trace> {
+    let count = |at: usize| Ok::<_, EngineError>(i64::from(get::<i32>(row, at)?));
     let used = |at: usize| -> Result<Used> {
         Ok(Used {
-            count: get(row, at)?,
+            count: count(at)?,
             input: get(row, at + 1)?,
             output: get(row, at + 2)?,
-            costs: get(row, at + 3)?,
+            cost_count: count(at + 3)?,
             cost: get(row, at + 4)?,
         })
     };
     let head = Head {
         start: get_time(row, 22, 23)?,
         has_parent: get(row, 24)?,
+        id: SpanId::from(get_text(row, 25)?),
         label: Label {
-            id: SpanId::from(get_text(row, 25)?),
             name: get_text(row, 26)?,
             status: get_status(row, 27)?,
             agent_name: get_optional_text(row, 28)?,
@@ -192,17 +78,17 @@ pub(crate) fn read_trace_row(row: &Row) -> Result<Trace> {
         summary: Summary {
             start: get_time(row, 5, 6)?,
             end: get_optional_time(row, 7, 8)?,
-            span_count: get(row, 9)?,
-            open_count: get(row, 10)?,
-            error_count: get(row, 11)?,
+            span_count: count(9)?,
+            open_count: count(10)?,
+            error_count: count(11)?,
             calls: used(12)?,
             aggregates: used(17)?,
-            newest: get_time(row, 29, 30)?,
+            last_start: get_time(row, 29, 30)?,
             payload_bytes: get(row, 31)?,
             head: Some(head),
+            is_stale: false,
         },
         is_dirty: false,
-        must_sum_up: false,
     })
 }
 
@@ -216,13 +102,13 @@ pub(crate) fn sum_up(rows: &[Row]) -> Result<Summary> {
     let mut summary = Summary::default();
     for row in rows {
         let facts = read_facts(row, 0)?;
+        let id = SpanId::from(get_text(row, 11)?);
         let label = Label {
-            id: SpanId::from(get_text(row, 11)?),
             name: get_text(row, 12)?,
             status: get_status(row, 4)?,
             agent_name: get_optional_text(row, 13)?,
         };
-        summary.add(&facts, &label.id.clone(), || label);
+        summary.add(&id, &facts, || label);
     }
     Ok(summary)
 }
@@ -262,7 +148,6 @@ impl TraceTable {
             summary: Summary::default(),
             sequences: (i64::MAX, 0),
             is_dirty: false,
-            must_sum_up: false,
         });
         self.traces.len() - 1
     }
@@ -274,21 +159,15 @@ impl TraceTable {
         sequence: i64,
         id: &SpanId,
         old: Option<&Facts>,
-        new: Option<(&Facts, &dyn Fn() -> Label)>,
+        new: Option<&Facts>,
+        label: impl FnOnce() -> Label,
     ) -> Result<()> {
         let trace =
             self.traces.get_mut(index).ok_or_else(|| EngineError::damaged("a span without a trace"))?;
         trace.is_dirty = true;
-        if let Some(old) = old {
-            trace.must_sum_up |= trace.summary.remove(old, id, new.map(|(facts, _)| facts));
-        }
-        if let Some((facts, label)) = new {
-            trace.summary.add(facts, id, label);
+        trace.summary.change(id, old, new, label);
+        if new.is_some() {
             trace.sequences = (trace.sequences.0.min(sequence), trace.sequences.1.max(sequence));
-        }
-        if trace.summary.span_count == 0 {
-            trace.summary = Summary::default();
-            trace.must_sum_up = false;
         }
         Ok(())
     }
