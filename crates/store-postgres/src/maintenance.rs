@@ -14,9 +14,11 @@ const BLOCKS_A_ROUND: i64 = 10_000;
 /// Runs until the store is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
+        let round = shared.maintaining.lock().await;
         if let Err(error) = maintain(&shared).await {
             tracing::warn!(%error, "maintenance failed; it is tried again later");
         }
+        drop(round);
         tokio::time::sleep(INTERVAL).await;
         if shared.is_closed() {
             return;

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     /// Since when no write succeeds, and why.
     failing: Mutex<Option<(Instant, String)>>,
     closed: AtomicBool,
+    /// Held while a round of maintenance is at work.
+    pub(crate) maintaining: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -40,6 +42,7 @@ impl Shared {
             partition: AtomicI32::new(0),
             failing: Mutex::new(None),
             closed: AtomicBool::new(false),
+            maintaining: tokio::sync::Mutex::new(()),
         }
     }
 

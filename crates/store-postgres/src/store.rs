@@ -23,6 +23,8 @@ use crate::{
 
 /// How long a health check waits for the database.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a store that closes waits for a round of maintenance.
+const ROUND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A [`SpanStore`] in Postgres. Any number of servers may have one on the same schema.
 ///
@@ -213,7 +215,10 @@ impl SpanStore for PostgresStore {
             let _ = task.await;
         }
         self.shared.set_closed();
+        // A round that is at work may end, so that the database does nothing more for this store afterwards.
+        let round = tokio::time::timeout(ROUND_PATIENCE, self.shared.maintaining.lock()).await;
         self.maintenance.abort();
+        drop(round);
         self.shared.connections.writers.close();
         self.shared.connections.readers.close();
         Ok(())
