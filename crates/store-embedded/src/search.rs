@@ -5,24 +5,25 @@
 //! compare: by start, candidates stream from the index and reading ends with the page; by other keys, and for given ids,
 //! the candidates are gathered and sorted first.
 
-use std::collections::{HashMap, HashSet};
+mod narrowing;
 
-use endspan_model::{AccountId, Facets, SpanId, SpanType, Status, TraceId};
+use std::collections::HashMap;
+
+use endspan_model::{AccountId, Facets, TraceId};
 use endspan_store::{
     SortDirection, SpanPage, SpanQuery,
-    search::{PageBuilder, SpanFilter, SpanPosition, SpanSort},
+    search::{PageBuilder, SpanPosition, SpanSort},
 };
-use rusqlite::{ToSql, params};
+use rusqlite::ToSql;
 
+use self::narrowing::{given, narrowed};
 use crate::{
     assessments,
     columns::{Found, OTHER_NAME, Scan, View},
-    compact_id::CompactId,
     error::Result,
     readers::Reading,
     reads::{latest, trace_id},
     row::{FACETS, SPAN_ROW, SpanRow, read_facets, read_span_row},
-    shared::short_hash,
     text_search::TextSearch,
 };
 
@@ -467,123 +468,6 @@ impl Search<'_> {
         }
         Ok(true)
     }
-}
-
-/// Returns the rows that ids in the filter lead to, a superset of what is wanted; `None` when it gives no ids.
-fn given(
-    reading: &Reading<'_>,
-    account: Option<&AccountId>,
-    accounts: &[i64],
-    filter: &SpanFilter,
-) -> Result<Option<Vec<i64>>> {
-    let mut found = HashSet::new();
-    if !filter.spans.is_empty() {
-        let mut statement = reading.connection.prepare_cached(
-            "SELECT sequence FROM spans INDEXED BY spans_by_identity WHERE trace_key = ?1 AND id_hash = ?2 AND id = ?3",
-        )?;
-        for (trace_id, id) in &filter.spans {
-            for (account_key, trace_key) in reading.trace_keys(account, trace_id)? {
-                let hash = short_hash(reading.shared.keyed.hash(account_key, id.as_str()));
-                let parameters = params![trace_key, hash, CompactId::new(id.as_str())];
-                for sequence in statement.query_map(parameters, |row| row.get::<_, i64>(0))? {
-                    found.insert(sequence?);
-                }
-            }
-        }
-    } else if !filter.span_ids.is_empty() {
-        by_ids(reading, accounts, &filter.span_ids, &mut found)?;
-    } else if !filter.trace_ids.is_empty() {
-        let mut statement = reading
-            .connection
-            .prepare_cached("SELECT sequence FROM spans INDEXED BY spans_by_identity WHERE trace_key = ?1")?;
-        for trace_id in &filter.trace_ids {
-            for (_, trace_key) in reading.trace_keys(account, trace_id)? {
-                for sequence in statement.query_map([trace_key], |row| row.get::<_, i64>(0))? {
-                    found.insert(sequence?);
-                }
-            }
-        }
-    } else {
-        return Ok(None);
-    }
-    let mut sequences: Vec<i64> = found.into_iter().collect();
-    sequences.sort_unstable();
-    Ok(Some(sequences))
-}
-
-fn by_ids(
-    reading: &Reading<'_>,
-    accounts: &[i64],
-    ids: &HashSet<SpanId>,
-    found: &mut HashSet<i64>,
-) -> Result<()> {
-    // All of memory is read before the snapshot begins, which is with the first statement: what leaves memory later
-    // is in the snapshot's tree already.
-    let mut hashes = Vec::with_capacity(ids.len() * accounts.len());
-    for (id, account_key) in ids.iter().flat_map(|id| accounts.iter().map(move |key| (id, *key))) {
-        let hash = reading.shared.keyed.hash(account_key, id.as_str());
-        found.extend(reading.shared.ids.find(hash));
-        hashes.push(hash);
-    }
-    let mut indexed =
-        reading.connection.prepare_cached("SELECT sequence FROM span_ids WHERE id_hash = ?1")?;
-    for hash in hashes {
-        for sequence in indexed.query_map([hash], |row| row.get::<_, i64>(0))? {
-            found.insert(sequence?);
-        }
-    }
-    Ok(())
-}
-
-/// Returns what SQLite can tell of a filter, with its parameters in order, the first of which gets a number.
-fn narrowed(filter: &SpanFilter, first: usize) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut sql = String::new();
-    let mut parameters: Vec<Box<dyn ToSql>> = Vec::new();
-    if filter.parents_only {
-        sql.push_str(" AND parent_id IS NULL");
-    }
-    for (comparison, bound) in [(">=", filter.min_duration_micros), ("<=", filter.max_duration_micros)] {
-        if let Some(bound) = bound {
-            sql.push_str(&format!(" AND duration_micros {comparison} {bound}"));
-        }
-    }
-    if !filter.statuses.is_empty() {
-        let codes = list(filter.statuses.iter().map(|status| status.code()));
-        let bare = if filter.statuses.contains(&Status::Success) {
-            " OR (status IS NULL AND duration_micros IS NOT NULL)"
-        } else {
-            ""
-        };
-        sql.push_str(&format!(" AND (status IN ({codes}){bare})"));
-    }
-    if !filter.types.is_empty() {
-        let codes = list(filter.types.iter().map(|span_type| span_type.code()));
-        let bare = if filter.types.contains(&SpanType::Standalone) { " OR type IS NULL" } else { "" };
-        sql.push_str(&format!(" AND (type IN ({codes}){bare})"));
-    }
-    for (column, texts) in [
-        ("name", &filter.names),
-        ("agent_id", &filter.agent_ids),
-        ("agent_name", &filter.agent_names),
-        ("acp_type", &filter.acp_types),
-    ] {
-        if !texts.is_empty() {
-            let first = first + parameters.len();
-            let places: Vec<String> =
-                (first..first + texts.len()).map(|number| format!("?{number}")).collect();
-            let places = places.join(", ");
-            // Past SQLite's limit on parameters the row is checked by the filter alone.
-            if texts.len() <= 1000 {
-                sql.push_str(&format!(" AND {column} IN ({places})"));
-                parameters.extend(texts.iter().map(|text| Box::new(text.clone()) as Box<dyn ToSql>));
-            }
-        }
-    }
-    (sql, parameters)
-}
-
-fn list(codes: impl Iterator<Item = u8>) -> String {
-    codes.map(|code| code.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

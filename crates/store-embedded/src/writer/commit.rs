@@ -1,5 +1,8 @@
 //! Brings a group to disk: blocks, rows, summaries and positions in one transaction.
 
+mod publish;
+mod swap;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
@@ -11,23 +14,22 @@ use endspan_store::{
     engine::{
         Facts,
         block::{BlockBuilder, Compressor, FULL_BYTES, FULL_SPANS},
-        stored_count,
     },
 };
 use rusqlite::{Connection, Statement, params};
 
+use self::publish::{column_row, publish};
 use super::{
     assess,
     delete::Deleter,
     filters::FilterWriter,
     group::{Entry, Group, State},
     lookup::Lookup,
-    rows::{RowWriter, end_of},
+    rows::RowWriter,
     traces::TraceTable,
 };
 use crate::{
-    columns::{Change, ColumnRow, NO_DURATION},
-    compactor::Swap,
+    columns::Change,
     error::Result,
     precedence::Patience,
     row::{Place, StoredRow},
@@ -377,61 +379,6 @@ impl<'c> Committer<'c> {
         Ok(outcome)
     }
 
-    /// Replaces old blocks, or a part of them, by a new one.
-    pub(crate) fn swap(&mut self, swap: &Swap, shared: &Shared) -> Result<()> {
-        let block_key = self.next_block;
-        self.next_block += 1;
-        self.changes.clear();
-        self.in_transaction(|committer| committer.write_swap(swap, block_key))?;
-        shared.columns.apply(self.changes.drain(..), shared.latest());
-        shared.gone_blocks.fetch_add(swap.drained.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn write_swap(&mut self, swap: &Swap, block_key: i64) -> Result<()> {
-        if let Some(block) = &swap.block {
-            let spans = block.records.len() as i64;
-            let (mut dead_spans, mut dead_bytes) = (0, 0);
-            for record in &block.records {
-                let moved = self.move_payload.execute([
-                    record.sequence,
-                    record.from.block_key,
-                    record.from.offset,
-                    block_key,
-                    record.offset,
-                ])?;
-                // The span was replaced or deleted while the compactor worked.
-                if moved == 0 {
-                    dead_spans += 1;
-                    dead_bytes += record.bytes;
-                } else {
-                    self.changes.push(Change::Move { sequence: record.sequence, block: block_key as u32 });
-                }
-            }
-            if dead_spans < spans {
-                self.insert_block.execute(params![block_key, block.frame])?;
-                self.insert_figures.execute(params![
-                    block_key,
-                    block.settled && dead_bytes * DEAD_SHARE < block.content_bytes,
-                    spans,
-                    block.content_bytes,
-                    block.frame.len() as i64,
-                    dead_spans,
-                    dead_bytes,
-                ])?;
-                if let Some(filter) = &block.filter {
-                    self.filters.store(block_key, Some(filter))?;
-                }
-            }
-        }
-        for old in &swap.drained {
-            self.delete_block.execute([old])?;
-            self.delete_figures.execute([old])?;
-            self.filters.delete(*old)?;
-        }
-        Ok(())
-    }
-
     /// Writes filters in a transaction of its own.
     pub(crate) fn write_filters<T>(
         &mut self,
@@ -482,67 +429,6 @@ fn write_traces(
         changes.push(Change::Trace { key: trace.key, row: trace.column_row(), version });
     }
     Ok(())
-}
-
-/// Tells the readers what is durable now.
-fn publish(
-    entries: Vec<Entry>,
-    new_accounts: HashMap<AccountId, i64>,
-    traces: &TraceTable,
-    shared: &Shared,
-    changes: &mut Vec<Change>,
-) {
-    if !new_accounts.is_empty() {
-        let mut accounts = shared.accounts.write();
-        for (account, key) in new_accounts {
-            let is_used =
-                |entry: &Entry| traces.get(entry.trace).is_some_and(|trace| trace.account_key == key);
-            if entries.iter().any(is_used) {
-                accounts.insert(key, account);
-            }
-        }
-    }
-    let new_ids = entries
-        .iter()
-        .filter(|entry| entry.row.is_none())
-        .filter_map(|entry| Some((entry.hash, written(entry)?.1)));
-    shared.ids.extend(new_ids);
-    if let Some(latest) = entries.iter().filter_map(|entry| Some(written(entry)?.1)).max() {
-        shared.columns.apply(changes.drain(..), latest);
-        shared.advance(latest);
-    }
-}
-
-fn column_row(
-    sequence: i64,
-    (account_key, trace_key): (i64, i64),
-    span: &Span,
-    facets: &Facets,
-    place: Option<Place>,
-    shared: &Shared,
-) -> ColumnRow {
-    let hash = |text: Option<&str>| text.map_or(0, |text| shared.keyed.text_hash(text));
-    ColumnRow {
-        sequence,
-        start: span.start_time.unix_micros(),
-        duration: end_of(span).0.unwrap_or(NO_DURATION),
-        input_tokens: stored_count(facets.input_tokens).unwrap_or(0),
-        output_tokens: stored_count(facets.output_tokens).unwrap_or(0),
-        account: account_key as u32,
-        trace: trace_key as u32,
-        block: place.map_or(0, |place| place.block_key as u32),
-        parent: hash(span.parent_id.as_ref().map(|id| id.as_str())),
-        group: hash(span.group_id.as_deref()),
-        variant: hash(span.application_variant_id.as_deref()),
-        agent_id: hash(facets.agent_id.as_deref()),
-        agent_name: hash(facets.agent_name.as_deref()),
-        acp_type: hash(facets.acp_type.as_deref()),
-        obs_trace: hash(span.obs_trace_id.as_deref()),
-        obs_span: hash(span.obs_span_id.as_deref()),
-        name: shared.columns.name(&span.name),
-        status: span.status.map_or(0, |status| status.code()),
-        span_type: span.span_type.map_or(0, |span_type| span_type.code()),
-    }
 }
 
 fn written(entry: &Entry) -> Option<(&Span, i64)> {
