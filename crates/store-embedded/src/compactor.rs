@@ -53,7 +53,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// The same while text is searched for.
 /// Of what part of its time the compactor may give way to reads: one in so many.
 const GIVES_ONE_IN: u32 = 3;
-const SEARCHED_INTERVAL: Duration = Duration::from_millis(50);
+const SEARCHED_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What the writer swaps in one transaction.
 #[derive(Debug, Default)]
@@ -139,7 +139,12 @@ pub(crate) fn run(
             if !is_quiet && began < filters_from {
                 return Ok((did, false));
             }
-            let filtered = compactor.filter_some()? || compactor.group_some()?;
+            compactor.filtering = Duration::ZERO;
+            let filtered = if is_quiet {
+                compactor.filter_some()? || compactor.group_some()?
+            } else {
+                (compactor.filter_fresh()? | compactor.group_fresh()?) || compactor.group_some()?
+            };
             // The time that it took a core, not the time that the writer was busy.
             let took = compactor.filtering;
             let rest = if is_searched { took / SEARCHED_FILTER_PAUSE } else { took * BUSY_FILTER_PAUSES };

@@ -48,10 +48,10 @@ pub(crate) fn takes(filter: &[u8]) -> bool {
 }
 
 /// Turns filters. Returns the group and its slices in order; `None` when they are too many or one does not fit.
-pub(crate) fn turn(filters: &[(i64, Vec<u8>)]) -> Option<(FilterGroup, Vec<Vec<u8>>)> {
+pub(crate) fn turn<F: AsRef<[u8]>>(filters: &[(i64, F)]) -> Option<(FilterGroup, Vec<Vec<u8>>)> {
     let parts: Vec<Parts<'_>> = filters
         .iter()
-        .map(|(_, filter)| Parts::of(filter).filter(|_| takes(filter)))
+        .map(|(_, filter)| Parts::of(filter.as_ref()).filter(|_| takes(filter.as_ref())))
         .collect::<Option<_>>()?;
     let word_log2 = parts.iter().map(|parts| parts.word_log2).max()?;
     let run_log2 = parts.iter().map(|parts| parts.run_log2).max()?;
@@ -244,6 +244,6 @@ mod tests {
         assert!(!takes(b"another format"));
         assert!(turn(&vec![(1, usual.clone()); BLOCKS]).is_some());
         assert!(turn(&vec![(1, usual); BLOCKS + 1]).is_none());
-        assert!(turn(&[]).is_none());
+        assert!(turn::<Vec<u8>>(&[]).is_none());
     }
 }

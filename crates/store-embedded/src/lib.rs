@@ -24,6 +24,7 @@ mod directory;
 mod error;
 mod filter_group;
 mod filter_maker;
+mod fresh_filters;
 mod id_index;
 mod options;
 mod precedence;

@@ -15,7 +15,9 @@ use endspan_model::AccountId;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-use crate::{Options, columns::Columns, id_index::IdBuffer, precedence::Precedence};
+use crate::{
+    Options, columns::Columns, fresh_filters::FreshFilters, id_index::IdBuffer, precedence::Precedence,
+};
 
 /// What the threads of one store share.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) ids: IdBuffer,
     pub(crate) columns: Columns,
     pub(crate) precedence: Arc<Precedence>,
+    pub(crate) fresh_filters: FreshFilters,
     /// Blocks that went since the store was opened.
     pub(crate) gone_blocks: AtomicU64,
     /// Held by whoever makes or dissolves groups of filters.
@@ -56,6 +59,7 @@ impl Shared {
             keyed,
             accounts: RwLock::new(accounts),
             ids: IdBuffer::default(),
+            fresh_filters: FreshFilters::default(),
             precedence: Arc::new(Precedence::new(thread::available_parallelism().map_or(1, usize::from))),
             gone_blocks: AtomicU64::new(0),
             grouping: Mutex::new(()),

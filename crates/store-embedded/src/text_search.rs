@@ -67,18 +67,21 @@ impl<'q> TextSearch<'q> {
         if std::mem::replace(&mut self.has_filters, true) || self.bits.is_empty() {
             return Ok(());
         }
-        let blocks = &mut self.masks.blocks;
-        filter_group::each_block(reading.connection, &self.bits, |block, held| {
+        let Self { bits, masks, .. } = self;
+        let blocks = &mut masks.blocks;
+        filter_group::each_block(reading.connection, bits, |block, held| {
             blocks.insert(block, held);
         })?;
         let mut filters = reading.connection.prepare_cached("SELECT block_key, filter FROM block_filters")?;
         let mut rows = filters.query([])?;
         while let Some(row) = rows.next()? {
             let filter = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            let held = self.bits.iter().enumerate().filter(|(_, bits)| bits.may_be_in(filter));
-            let held = held.fold(0, |held, (bit, _)| held | 1 << bit);
-            self.masks.blocks.insert(row.get(0)?, held);
+            blocks.insert(row.get(0)?, held_by(bits, filter));
         }
+        // After the snapshot began: what is in no group of it is here.
+        reading.shared.fresh_filters.each(|block, filter| {
+            blocks.insert(block, held_by(bits, filter));
+        });
         Ok(())
     }
 
@@ -166,6 +169,12 @@ impl<'q> TextSearch<'q> {
     pub(crate) fn hits(&self, found: &Found) -> bool {
         self.hits.contains(&found.sequence)
     }
+}
+
+/// Returns the terms that a block with this filter may hold.
+fn held_by(bits: &[TermBits], filter: &[u8]) -> u16 {
+    let held = bits.iter().enumerate().filter(|(_, bits)| bits.may_be_in(filter));
+    held.fold(0, |held, (bit, _)| held | 1 << bit)
 }
 
 /// Returns the keys of the traces with an id in the form of a UUID, letter case aside.

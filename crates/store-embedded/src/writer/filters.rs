@@ -83,6 +83,7 @@ impl<'c> FilterWriter<'c> {
                 group.block_bytes()
             ])?;
             for block in &group.blocks {
+                self.set_filtered.execute([block])?;
                 self.delete.execute([block])?;
             }
         }
