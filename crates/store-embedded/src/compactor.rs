@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::{
     block_filter,
     error::{EngineError, Result},
+    filter_maker::Grouping,
     precedence::Patience,
     queue::WriteQueue,
     readers::Reading,
@@ -140,6 +141,7 @@ pub(crate) fn run(
                 return Ok((did, false));
             }
             compactor.filtering = Duration::ZERO;
+            compactor.finish_group(is_quiet)?;
             let filtered = if is_quiet {
                 compactor.filter_some()? || compactor.group_some()?
             } else {
@@ -200,6 +202,8 @@ pub(crate) struct Compactor<'a> {
     /// How long the latest filters took to make.
     pub(crate) filtering: Duration,
     pub(crate) patience: Patience,
+    /// The group that the writer is storing.
+    pub(crate) grouping: Option<Grouping<'a>>,
 }
 
 /// A live record of an old block.
@@ -224,6 +228,7 @@ impl<'a> Compactor<'a> {
             made_progress: false,
             filtering: Duration::ZERO,
             patience: Patience::one_in(GIVES_ONE_IN),
+            grouping: None,
         })
     }
 
@@ -284,11 +289,19 @@ impl<'a> Compactor<'a> {
         self.ask("swap blocks", |reply| Job::Swap(Box::new(swap), reply))
     }
 
-    /// Has the writer do something and waits for it.
-    pub(crate) fn ask(&self, what: &str, job: impl FnOnce(oneshot::Sender<bool>) -> Job) -> Result<()> {
+    /// Has the writer do something and returns where its answer will be.
+    pub(crate) fn tell(
+        &self,
+        job: impl FnOnce(oneshot::Sender<bool>) -> Job,
+    ) -> Result<oneshot::Receiver<bool>> {
         let (reply, answer) = oneshot::channel();
         self.queue.push_job(job(reply)).map_err(|_| EngineError::Closed)?;
-        match answer.blocking_recv() {
+        Ok(answer)
+    }
+
+    /// Has the writer do something and waits for it.
+    pub(crate) fn ask(&self, what: &str, job: impl FnOnce(oneshot::Sender<bool>) -> Job) -> Result<()> {
+        match self.tell(job)?.blocking_recv() {
             Ok(true) => Ok(()),
             Ok(false) => Err(EngineError::damaged(format!("the writer could not {what}"))),
             Err(_) => Err(EngineError::Closed),

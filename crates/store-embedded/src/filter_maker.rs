@@ -1,13 +1,18 @@
 //! Makes what tells which blocks may hold a text: the filters of settled blocks, and groups of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
+use parking_lot::MutexGuard;
 use rusqlite::Connection;
+use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
 use crate::{
     block_filter,
     compactor::Compactor,
-    error::Result,
+    error::{EngineError, Result},
     filter_group::{self, BLOCKS, FilterGroup},
     readers::{Reading, in_snapshot},
     writer::{GroupPiece, Job},
@@ -19,6 +24,14 @@ const FILTERED_BLOCKS: i64 = 24;
 const FRESH_BLOCKS: usize = 8;
 /// Slices that the writer stores in one transaction, about a megabyte.
 const PIECE_SLICES: usize = 256;
+
+/// A group on its way to disk.
+pub(crate) struct Grouping<'a> {
+    blocks: Vec<i64>,
+    answer: Receiver<bool>,
+    /// Nobody else makes one meanwhile.
+    _alone: MutexGuard<'a, ()>,
+}
 
 impl Compactor<'_> {
     /// Makes the filters of some settled blocks that have none and stores them, the latest first. Returns whether there were any.
@@ -60,6 +73,9 @@ impl Compactor<'_> {
     /// Turns the filters of the oldest blocks that have some of their own into a group, if there are enough. Returns whether
     /// there were.
     pub(crate) fn group_some(&mut self) -> Result<bool> {
+        if self.grouping.is_some() {
+            return Ok(false);
+        }
         // Who else maintains the store must not make the same group.
         let _alone = self.shared.grouping.lock();
         let (connection, shared) = (self.connection, self.shared);
@@ -94,20 +110,8 @@ impl Compactor<'_> {
             gathered.and_then(|(group_key, filters)| Some((group_key, filter_group::turn(&filters)?)));
         self.filtering += began.elapsed();
         let Some((group_key, (group, slices))) = turned else { return Ok(false) };
-        self.store_group(group_key, group, &slices).map(|()| true)
-    }
-
-    /// Has the writer store a group, some slices at a time.
-    fn store_group(&mut self, group_key: i64, group: FilterGroup, slices: &[Vec<u8>]) -> Result<()> {
-        let mut group = Some(group);
-        let pieces = slices.len().div_ceil(PIECE_SLICES);
-        for (number, slices) in slices.chunks(PIECE_SLICES).enumerate() {
-            let group = group.take_if(|_| number + 1 == pieces);
-            let slices = slices.to_vec();
-            let piece = GroupPiece { group_key, first: number * PIECE_SLICES, slices, group };
-            self.ask("store a group of filters", |reply| Job::Group(piece, reply))?;
-        }
-        Ok(())
+        let pieces = pieces(group_key, group, &slices);
+        self.ask("store a group of filters", |reply| Job::Group(pieces, reply)).map(|()| true)
     }
 
     /// Makes the filters of some settled blocks that have none and keeps them in memory, the latest first. Returns whether there
@@ -156,41 +160,67 @@ impl Compactor<'_> {
         Ok(made > 0)
     }
 
-    /// Turns the filters of the oldest blocks in memory into a group, if there are enough. Returns whether there were.
+    /// Turns the filters of the oldest blocks in memory into a group, if there are enough, and has the writer store it. Returns whether
+    /// there were.
     pub(crate) fn group_fresh(&mut self) -> Result<bool> {
-        let shared = self.shared;
-        let Some(mut filters) =
-            shared.fresh_filters.first(shared.options.filter_group_blocks.clamp(1, BLOCKS))
-        else {
+        let (connection, shared) = (self.connection, self.shared);
+        let count = shared.options.filter_group_blocks.clamp(1, BLOCKS);
+        if self.grouping.is_some() {
             return Ok(false);
-        };
-        let _alone = shared.grouping.lock();
+        }
+        let Some(mut filters) = shared.fresh_filters.first(count) else { return Ok(false) };
+        // Who else maintains the store must not make the same group.
+        let alone = shared.grouping.lock();
         let began = Instant::now();
-        let count = filters.len();
-        let mut lacks_one = self
-            .connection
-            .prepare_cached("SELECT 1 FROM block_figures WHERE block_key = ?1 AND filtered = 0")?;
-        let mut gone = Vec::new();
+        let mut lacks_one =
+            connection.prepare_cached("SELECT 1 FROM block_figures WHERE block_key = ?1 AND filtered = 0")?;
+        let mut others = Vec::new();
         for (block_key, _) in &filters {
             if !lacks_one.exists([block_key])? {
-                gone.push(*block_key);
+                others.push(*block_key);
             }
         }
-        // Blocks go, and who maintains the store makes filters too.
-        filters.retain(|(block_key, _)| !gone.contains(block_key));
-        shared.fresh_filters.remove(gone);
-        if filters.len() < count {
+        if !others.is_empty() {
+            // Blocks go, and who maintains the store gives them filters too.
+            shared.fresh_filters.remove(others);
             return Ok(true);
         }
-        let group_key = next_group(self.connection)?;
+        let group_key = next_group(connection)?;
         let turned = filter_group::turn(&filters);
         self.filtering += began.elapsed();
-        let blocks: Vec<i64> = filters.iter().map(|(block_key, _)| *block_key).collect();
-        if let Some((group, slices)) = turned {
-            self.store_group(group_key, group, &slices)?;
-        }
-        shared.fresh_filters.note_grouped(&blocks);
+        let blocks = filters.drain(..).map(|(block_key, _)| block_key).collect();
+        let Some((group, slices)) = turned else {
+            shared.fresh_filters.remove(blocks);
+            return Ok(true);
+        };
+        let pieces = pieces(group_key, group, &slices);
+        let answer = self.tell(|reply| Job::Group(pieces, reply))?;
+        self.grouping = Some(Grouping { blocks, answer, _alone: alone });
         Ok(true)
+    }
+
+    /// Notes the end of what [`Self::group_fresh`] began, if it has ended or `must_end`.
+    pub(crate) fn finish_group(&mut self, must_end: bool) -> Result<()> {
+        let Some(mut grouping) = self.grouping.take() else { return Ok(()) };
+        let stored = if must_end {
+            grouping.answer.blocking_recv().ok()
+        } else {
+            match grouping.answer.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    self.grouping = Some(grouping);
+                    return Ok(());
+                }
+                answer => answer.ok(),
+            }
+        };
+        match stored {
+            Some(true) => {
+                self.shared.fresh_filters.note_grouped(&grouping.blocks);
+                Ok(())
+            }
+            Some(false) => Err(EngineError::damaged("the writer could not store a group of filters")),
+            None => Err(EngineError::Closed),
+        }
     }
 
     /// Dissolves a group most of whose blocks are gone. Returns whether there was one.
@@ -222,6 +252,19 @@ impl Compactor<'_> {
         let Some((group_key, alive)) = sparse else { return Ok(false) };
         self.ask("dissolve filters", |reply| Job::Dissolve(group_key, alive, reply)).map(|()| true)
     }
+}
+
+/// Cuts a group into what the writer stores in one transaction each.
+fn pieces(group_key: i64, group: FilterGroup, slices: &[Vec<u8>]) -> VecDeque<GroupPiece> {
+    let mut group = Some(group);
+    let pieces = slices.len().div_ceil(PIECE_SLICES);
+    let piece = |(number, slices): (usize, &[Vec<u8>])| GroupPiece {
+        group_key,
+        first: number * PIECE_SLICES,
+        slices: slices.to_vec(),
+        group: group.take_if(|_| number + 1 == pieces),
+    };
+    slices.chunks(PIECE_SLICES).enumerate().map(piece).collect()
 }
 
 /// Returns the key of the next group. For whoever holds the lock on making groups.

@@ -99,3 +99,66 @@ fn groups_of_filters_lose_nothing() {
     assert!(count(directory.path(), "filter_groups") <= 2);
     assert!(count(directory.path(), "filter_slices") < slices / 2);
 }
+
+#[test]
+fn filters_that_are_only_in_memory_lose_nothing() {
+    let (directory, plain) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let reference = open(plain.path(), 0);
+    let store = open(directory.path(), 1 << 20);
+    // Each search makes the store keep up with filters while traces come in.
+    let mut traces = 0;
+    while count(directory.path(), "filter_groups") < 3 || traces < 16 {
+        for store in [&store, &reference] {
+            write(store, traces);
+        }
+        traces += 1;
+        if traces % 3 == 0 {
+            assert_same(&store, &reference);
+        } else {
+            found(&store, &["none"]);
+        }
+        if traces % 7 == 0 {
+            for store in [&store, &reference] {
+                delete(store, traces - 3);
+            }
+            assert_same(&store, &reference);
+        }
+        assert!(traces < 2000, "no groups are made");
+    }
+    // What is in memory only is made again.
+    block_on(store.close()).unwrap();
+    let store = open(directory.path(), 1 << 20);
+    assert_same(&store, &reference);
+    block_on(store.maintain()).unwrap();
+    assert_same(&store, &reference);
+}
+
+#[test]
+fn what_an_unfinished_group_left_is_no_part_of_the_next() {
+    let (directory, plain) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (reference, store) = (open(plain.path(), 0), open(directory.path(), 1 << 20));
+    for store in [&store, &reference] {
+        (0..8).for_each(|trace| write(store, trace));
+    }
+    block_on(store.close()).unwrap();
+    // As if the process had been killed after it stored some slices and before it stored the group.
+    let connection = rusqlite::Connection::open(directory.path().join("endspan.db")).unwrap();
+    let groups: i64 = connection
+        .query_row("SELECT coalesce(max(group_key), 0) FROM filter_groups", [], |row| row.get(0))
+        .unwrap();
+    connection.execute_batch("BEGIN").unwrap();
+    for slice in 0..2000_i64 {
+        let key = (groups + 1) * (1 << 20) + slice;
+        connection
+            .execute("INSERT INTO filter_slices (slice_key, bits) VALUES (?1, zeroblob(3968))", [key])
+            .unwrap();
+    }
+    connection.execute_batch("COMMIT").unwrap();
+    drop(connection);
+    let store = open(directory.path(), 1 << 20);
+    assert_same(&store, &reference);
+    block_on(store.maintain()).unwrap();
+    assert!(count(directory.path(), "filter_groups") >= 2);
+    assert!(count(directory.path(), "filter_slices") < 2000);
+    assert_same(&store, &reference);
+}

@@ -29,11 +29,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let next = Arc::new(AtomicUsize::new(traces as usize));
     let seconds = Duration::from_secs(arguments.seconds);
 
-    let (_, search_alone, _) = part(&store, &generator, &next, seconds, Beside::Nothing, true).await?;
+    // Before and after, since the store grows meanwhile.
+    let (_, mut search_alone, _) = part(&store, &generator, &next, seconds, Beside::Nothing, true).await?;
     let (ingest_alone, _, cores) = part(&store, &generator, &next, seconds, Beside::Writers, false).await?;
     let (_, search_shared, _) =
         part(&store, &generator, &next, seconds, Beside::Spinning(cores), true).await?;
     let (ingest, search, _) = part(&store, &generator, &next, seconds, Beside::Writers, true).await?;
+    store.maintain().await?;
+    search_alone.truncate(search_alone.len() / NAMES.len() * NAMES.len());
+    search_alone.extend(part(&store, &generator, &next, seconds, Beside::Nothing, true).await?.1);
     let mut rows = vec![vec![
         "spans/s".to_owned(),
         format!("{ingest_alone:.0}"),

@@ -13,7 +13,7 @@ mod lookup;
 mod rows;
 mod traces;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use endspan_model::AccountId;
 use endspan_store::engine::QueuedWrite;
@@ -41,8 +41,8 @@ pub(crate) enum Job {
     Swap(Box<Swap>, oneshot::Sender<bool>),
     /// Stores the filters of blocks; `None` for a block that gets none. Answers whether that worked.
     Filter(Vec<(i64, Option<Vec<u8>>)>, oneshot::Sender<bool>),
-    /// Stores a part of a group of filters. Answers whether that worked.
-    Group(GroupPiece, oneshot::Sender<bool>),
+    /// Stores a group of filters, a part a turn. Answers whether that worked.
+    Group(VecDeque<GroupPiece>, oneshot::Sender<bool>),
     /// Deletes a group of filters, with the blocks of it that are there. Answers whether that worked.
     Dissolve(i64, Vec<i64>, oneshot::Sender<bool>),
     /// Deletes a piece and answers what that was.
@@ -147,8 +147,16 @@ impl<'c> Writer<'c> {
                     let _ = reply.send(stored.is_some());
                     is_tidy = false;
                 }
-                Some(Job::Group(piece, reply)) => {
-                    let _ = reply.send(self.write_filters(|writer| writer.store_piece(&piece)).is_some());
+                Some(Job::Group(mut pieces, reply)) => {
+                    let piece = pieces.pop_front();
+                    let stored = self
+                        .write_filters(|writer| piece.iter().try_for_each(|piece| writer.store_piece(piece)));
+                    if stored.is_some() && !pieces.is_empty() {
+                        // When the queue is closed the group stays unfinished, and `reply` tells so by its end.
+                        let _ = queue.push_job(Job::Group(pieces, reply));
+                    } else {
+                        let _ = reply.send(stored.is_some());
+                    }
                     is_tidy = false;
                 }
                 Some(Job::Dissolve(group_key, alive, reply)) => {

@@ -7,17 +7,23 @@ mod support;
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::Arc,
 };
 
-use endspan_store::{SpanStore, conformance::block_on};
+use endspan_model::{AccountId, Payload, Span, Timestamp};
+use endspan_store::{
+    SpanQuery, SpanStore, WriteOperation, WriteRequest, conformance::block_on, search::SpanFilter,
+    text::TextQuery,
+};
 use endspan_store_embedded::{EmbeddedStore, Options};
 
 use self::support::{busy_options, check, pass, request};
 
 const DIRECTORY: &str = "ENDSPAN_TEST_KILLED_DIRECTORY";
+const GROUPING_DIRECTORY: &str = "ENDSPAN_TEST_GROUPING_DIRECTORY";
 const FIRST: &str = "ENDSPAN_TEST_KILLED_FIRST";
 const LANES: usize = 3;
 const ROUNDS: usize = 6;
@@ -48,6 +54,94 @@ fn child() {
     for lane in lanes {
         lane.join().unwrap();
     }
+}
+
+/// Words of a block for whose filter the bitmaps are not folded, so that storing a group takes several transactions.
+const WORDS: usize = 21_000;
+
+/// Another child: writes blocks of many words and searches, so that groups of filters are stored all the while.
+#[test]
+fn grouping_child() {
+    let (Ok(directory), Ok(round)) = (std::env::var(GROUPING_DIRECTORY), std::env::var(FIRST)) else {
+        return;
+    };
+    let store = EmbeddedStore::open(directory, grouping_options()).unwrap();
+    for number in 0.. {
+        let mut words = format!("w{round}x{number}");
+        for word in 0..WORDS {
+            write!(words, " r{round}n{number:03}o{word:06}").unwrap();
+        }
+        let start = Timestamp::from_unix_micros(number).unwrap();
+        let input = Some(Payload::parse(format!("\"{words}\"")).unwrap());
+        let span = Span { input, ..Span::new(format!("t{round}"), format!("{round}-{number}"), "n", start) };
+        let operations = vec![WriteOperation::Upsert(span)];
+        let account = AccountId::default();
+        let request = WriteRequest { account, operations, all_or_nothing: false, check_parents: false };
+        assert!(block_on(store.write(request)).unwrap().is_success());
+        assert_eq!(search(&store, "none at all"), 0);
+        writeln!(std::io::stdout().lock(), "\nacknowledged {round} {number}").unwrap();
+    }
+}
+
+fn grouping_options() -> Options {
+    let mut options = Options::default();
+    options.filter_group_blocks = 2;
+    options
+}
+
+fn search(store: &EmbeddedStore, text: &str) -> usize {
+    let filter = SpanFilter { text: TextQuery::parse(&[text]).unwrap(), ..SpanFilter::default() };
+    let query = SpanQuery { filter, limit: 10, ..SpanQuery::default() };
+    block_on(store.search_spans(None, &query)).unwrap().spans.len()
+}
+
+#[test]
+fn text_is_found_when_the_process_was_killed_while_it_stored_a_group_of_filters() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut written: Vec<i64> = Vec::new();
+    for round in 0..3 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "grouping_child", "--nocapture"])
+            .env(GROUPING_DIRECTORY, directory.path())
+            .env(FIRST, round.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let wanted = random.usize(4..8);
+        written.push(lines.filter(|line| line.starts_with("acknowledged ")).take(wanted).count() as i64);
+        // Between two answers, so that it falls into whatever the background does.
+        std::thread::sleep(std::time::Duration::from_millis(random.u64(0..30)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = EmbeddedStore::open(directory.path(), grouping_options()).unwrap();
+        let assert_found = || {
+            for (round, numbers) in written.iter().enumerate() {
+                for number in 0..*numbers {
+                    assert_eq!(
+                        search(&store, &format!("w{round}x{number}")),
+                        1,
+                        "round {round}, span {number}"
+                    );
+                }
+            }
+        };
+        assert_found();
+        block_on(store.maintain()).unwrap();
+        assert_found();
+        block_on(store.close()).unwrap();
+    }
+    assert!(written.iter().all(|numbers| *numbers >= 4), "the children wrote: {written:?}");
+    let connection = rusqlite::Connection::open(directory.path().join("endspan.db")).unwrap();
+    let (groups, slices): (i64, i64) = connection
+        .query_row(
+            "SELECT (SELECT count(*) FROM filter_groups), (SELECT count(*) FROM filter_slices)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert!(groups >= 5 && slices > groups * 512, "{groups} groups have {slices} slices");
 }
 
 #[test]
