@@ -189,6 +189,7 @@ impl Worker {
             for record in records.drain(..) {
                 self.ingest(LogRecord::own(record), moment);
             }
+            self.consumer.replenish();
         }
         self.records = records;
     }
@@ -234,7 +235,10 @@ impl Worker {
         self.engine.take_orders(&mut orders);
         for order in orders.drain(..) {
             match order {
-                Order::Send(lane, dispatch) => self.start(lane, dispatch),
+                Order::Send(lane, dispatch) => {
+                    self.start(lane, dispatch);
+                    self.consumer.replenish();
+                }
                 Order::Cancel(lane, request) => {
                     if let Some(under_way) = self.under_way.remove(&(lane, request)) {
                         under_way.abort.abort();

@@ -186,7 +186,21 @@ impl Consumer {
         self.maintain_at(Instant::now())
     }
 
-    /// The same at a given time, for simulated clocks.
+    /// Does what producers need at once, if one of them has used up a segment since the last time: makes the next ones ready.
+    ///
+    /// For a consumer in the middle of long work, between two calls of [`maintain`](Self::maintain): a producer that finds no
+    /// segment ready takes memory, whose records are then written a second time. Costs one load otherwise.
+    pub fn replenish(&mut self) {
+        let shared = Arc::clone(&self.log.shared);
+        if !shared.wants_maintenance.load(Ordering::Relaxed) || self.closed || shared.context.is_foreign() {
+            return;
+        }
+        shared.wants_maintenance.store(false, Ordering::Relaxed);
+        self.adjust_target(&shared);
+        self.prepare(&shared, Instant::now());
+    }
+
+    /// [`maintain`](Self::maintain) at a given time, for simulated clocks.
     pub fn maintain_at(&mut self, now: Instant) -> Maintenance {
         let mut done = Maintenance::default();
         let shared = Arc::clone(&self.log.shared);

@@ -39,7 +39,7 @@ impl Consumer {
             let limit = shared.options.max_bytes.min(shared.options.max_resident_bytes);
             let quarter = usize::try_from(limit / 4).unwrap_or(usize::MAX) / shared.options.segment_bytes;
             let most = MAX_PREPARED_SEGMENTS.min(quarter).max(shared.options.prepared_segments);
-            self.target = (2 * self.target).max(used_up + 1).min(most);
+            self.target = (self.target + 1).max(used_up + 1).min(most);
             self.calm = 0;
         } else {
             self.calm += 1;
