@@ -34,4 +34,4 @@ pub use payload::{Payload, PayloadError, PayloadShape};
 pub use span::Span;
 pub use span_type::SpanType;
 pub use status::Status;
-pub use time::Timestamp;
+pub use time::{MicrosText, Timestamp};

@@ -88,6 +88,11 @@ impl Timestamp {
     /// Returns `YYYY-MM-DDTHH:MM:SS[.ffffff]`, without zone: no fraction when the microseconds are 0,
     /// otherwise six digits. Nanoseconds are cut off (`agentex-api` section 2).
     pub fn format_micros(self) -> String {
+        String::from_utf8(self.micros_text().as_ref().to_vec()).unwrap_or_default()
+    }
+
+    /// Returns the text of [`format_micros`](Self::format_micros) without taking memory for it.
+    pub fn micros_text(self) -> MicrosText {
         let fraction = self.micros.rem_euclid(1_000_000);
         let seconds = self.micros.div_euclid(1_000_000);
         let second_of_day = seconds.rem_euclid(86_400) as u32;
@@ -104,8 +109,23 @@ impl Timestamp {
             c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'.', f1,
             f2, f3, f4, f5, f6,
         ];
-        let text = if fraction == 0 { text.split_at(19).0 } else { text.as_slice() };
-        String::from_utf8(text.to_vec()).unwrap_or_default()
+        MicrosText { text, len: if fraction == 0 { SECONDS_BYTES } else { text.len() } }
+    }
+}
+
+/// Bytes of a time without fraction.
+const SECONDS_BYTES: usize = "YYYY-MM-DDTHH:MM:SS".len();
+
+/// A time as ASCII text, from [`Timestamp::micros_text`].
+#[derive(Clone, Copy, Debug)]
+pub struct MicrosText {
+    text: [u8; "YYYY-MM-DDTHH:MM:SS.ffffff".len()],
+    len: usize,
+}
+
+impl AsRef<[u8]> for MicrosText {
+    fn as_ref(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use endspan_model::Span;
+use endspan_spool::Payloads;
 pub use endspan_wire::DropReport;
 
 use crate::lane::{LaneConfig, Outcome, Phase, StartMode};
@@ -60,6 +61,15 @@ impl Batch {
         let spans = spans.into_iter().map(|(span, maybe_stored)| BatchSpan { span, maybe_stored }).collect();
         Self { phase, spans, attempt, dropped }
     }
+}
+
+/// A batch as its records stand in the log.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RecordBatch<'a> {
+    pub(crate) records: &'a Payloads,
+    pub(crate) attempt: u32,
+    pub(crate) dropped: Option<DropReport>,
 }
 
 /// A delivery under way.
@@ -124,6 +134,13 @@ pub trait Exporter: Send + Sync + 'static {
 
     /// Delivers a batch.
     fn export(&self, batch: Batch) -> Export;
+
+    /// Delivers a batch as its records stand in the log, which saves making spans of them. For exporters of this crate,
+    /// which know records; `None` asks for [`Exporter::export`].
+    #[doc(hidden)]
+    fn export_records(&self, _batch: &RecordBatch<'_>) -> Option<Export> {
+        None
+    }
 
     /// Called on endspan's thread when there was nothing to send for a second: the time to let go of memory that is kept
     /// for the next batch. Default: nothing.

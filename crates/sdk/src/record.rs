@@ -163,54 +163,94 @@ pub(crate) fn key_of(record: &[u8]) -> Option<SpanKey> {
     None
 }
 
+/// A record as it stands in the log: the fixed head, and its fields by tag.
+pub(crate) struct View<'a> {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Option<Timestamp>,
+    pub(crate) status: Option<Status>,
+    pub(crate) span_type: Option<SpanType>,
+    /// The payloads are not validated yet.
+    pub(crate) unchecked: bool,
+    fields: [Option<&'a [u8]>; Tag::Otel as usize + 1],
+}
+
+impl<'a> View<'a> {
+    /// Returns `None` if this is no record of a version that we know.
+    pub(crate) fn of(record: &'a [u8]) -> Option<Self> {
+        let fields_found = Fields::of(record)?;
+        let head: &[u8; HEAD_BYTES] = record.first_chunk()?;
+        let [_, flags, status, span_type, start @ .., _, _] = head.first_chunk::<8>()?;
+        let end = [head[6], head[7]];
+        let i64_at = |at: usize| head.get(at..at + 8)?.try_into().ok().map(i64::from_le_bytes);
+        let start = Timestamp::from_parts(i64_at(8)?, u16::from_le_bytes(*start))?;
+        let end = match flags & FLAG_ENDED {
+            0 => None,
+            _ => Some(Timestamp::from_parts(i64_at(16)?, u16::from_le_bytes(end))?),
+        };
+        let mut fields = [None; Tag::Otel as usize + 1];
+        for (tag, bytes) in fields_found {
+            if let Some(field) = fields.get_mut(usize::from(tag)) {
+                *field = Some(bytes);
+            }
+        }
+        Some(Self {
+            start,
+            end,
+            status: Status::from_code(*status),
+            span_type: SpanType::from_code(*span_type),
+            unchecked: flags & FLAG_UNCHECKED != 0,
+            fields,
+        })
+    }
+
+    /// Returns the bytes of a field.
+    pub(crate) fn bytes(&self, tag: Tag) -> Option<&'a [u8]> {
+        self.fields.get(tag as usize).copied().flatten()
+    }
+
+    /// Returns a text; an empty one where it is none.
+    pub(crate) fn text(&self, tag: Tag) -> Option<&'a str> {
+        self.bytes(tag).map(|bytes| std::str::from_utf8(bytes).unwrap_or_default())
+    }
+}
+
 /// Reads a record back into a span; its payloads share the record's bytes. Returns how many payloads were no
 /// acceptable JSON and had to be replaced, or `None` if this is no record of a version that we know.
 pub(crate) fn read_span(record: &Bytes) -> Option<(Span, u32)> {
-    let head = record.get(..HEAD_BYTES)?;
-    let u16_at = |at: usize| head.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes);
-    let i64_at = |at: usize| head.get(at..at + 8)?.try_into().ok().map(i64::from_le_bytes);
-    let (&flags, &status, &span_type) = (head.get(1)?, head.get(2)?, head.get(3)?);
-    let start = Timestamp::from_parts(i64_at(8)?, u16_at(4)?)?;
-    let mut span = Span::new("", "", "", start);
-    if flags & FLAG_ENDED != 0 {
-        span.end_time = Some(Timestamp::from_parts(i64_at(16)?, u16_at(6)?)?);
-    }
-    span.status = Status::from_code(status);
-    span.span_type = SpanType::from_code(span_type);
+    let view = View::of(record)?;
     let mut replaced = 0;
-    let base = record.as_ptr() as usize;
-    for (tag, bytes) in Fields::of(record)? {
-        let text = || std::str::from_utf8(bytes).unwrap_or_default();
-        let mut payload = || {
-            let from = bytes.as_ptr() as usize - base;
-            let shared = record.slice(from..from + bytes.len());
-            if flags & FLAG_UNCHECKED == 0 {
-                return Payload::from_trusted(shared);
-            }
-            Payload::parse(shared).unwrap_or_else(|error| {
-                replaced += 1;
-                crate::payload::placeholder(&error.to_string())
-            })
-        };
-        match tag {
-            1 => span.trace_id = TraceId::new(text()),
-            2 => span.id = SpanId::new(text()),
-            3 => span.parent_id = Some(SpanId::new(text())),
-            4 => span.name = text().to_owned(),
-            5 => span.task_id = Some(text().to_owned()),
-            6 => span.group_id = Some(text().to_owned()),
-            7 => span.application_variant_id = Some(text().to_owned()),
-            8 => span.application_interaction_id = Some(text().to_owned()),
-            9 => span.obs_trace_id = Some(text().to_owned()),
-            10 => span.obs_span_id = Some(text().to_owned()),
-            11 => span.input = Some(payload()),
-            12 => span.output = Some(payload()),
-            13 => span.metadata = Some(payload()),
-            14 => span.expected = Some(payload()),
-            15 => span.otel = Some(payload()),
-            _ => {}
+    let mut payload = |tag| {
+        let shared = record.slice_ref(view.bytes(tag)?);
+        if !view.unchecked {
+            return Some(Payload::from_trusted(shared));
         }
-    }
+        Some(Payload::parse(shared).unwrap_or_else(|error| {
+            replaced += 1;
+            crate::payload::placeholder(&error.to_string())
+        }))
+    };
+    let text = |tag| view.text(tag).map(str::to_owned);
+    let span = Span {
+        trace_id: TraceId::new(view.text(Tag::TraceId).unwrap_or_default()),
+        id: SpanId::new(view.text(Tag::SpanId).unwrap_or_default()),
+        parent_id: view.text(Tag::ParentId).map(SpanId::new),
+        name: text(Tag::Name).unwrap_or_default(),
+        start_time: view.start,
+        end_time: view.end,
+        status: view.status,
+        span_type: view.span_type,
+        input: payload(Tag::Input),
+        output: payload(Tag::Output),
+        metadata: payload(Tag::Metadata),
+        expected: payload(Tag::Expected),
+        task_id: text(Tag::TaskId),
+        group_id: text(Tag::GroupId),
+        application_variant_id: text(Tag::ApplicationVariantId),
+        application_interaction_id: text(Tag::ApplicationInteractionId),
+        obs_trace_id: text(Tag::ObsTraceId),
+        obs_span_id: text(Tag::ObsSpanId),
+        otel: payload(Tag::Otel),
+    };
     Some((span, replaced))
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use endspan_model::DropReason;
-use endspan_spool::{Consumer, Evicted, Record};
+use endspan_spool::{Consumer, Evicted, Payloads, Record};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -186,15 +186,16 @@ impl Worker {
             self.read += read as u64;
             self.quiet_since = now;
             self.measure(&records);
+            let mut payloads = Payloads::with_capacity(read);
             for record in records.drain(..) {
-                self.ingest(LogRecord::own(record), moment);
+                self.ingest(LogRecord::own(record), &mut payloads, moment);
             }
             self.consumer.replenish();
         }
         self.records = records;
     }
 
-    fn ingest(&mut self, record: LogRecord, now: Moment) {
+    fn ingest(&mut self, record: LogRecord, payloads: &mut Payloads, now: Moment) {
         let wanted = record.wanted();
         let phase = match record.record().kind() {
             KIND_START => Phase::Start,
@@ -204,7 +205,7 @@ impl Worker {
                 return;
             }
         };
-        let key = record.record().payload().ok().and_then(|payload| record::key_of(&payload));
+        let key = payloads.read(record.record()).ok().and_then(record::key_of);
         let Some(key) = key else {
             self.engine.refuse(&record, wanted, DropReason::SpoolCorrupt);
             return;
@@ -220,9 +221,11 @@ impl Worker {
             return;
         }
         let moment = self.moment(now);
+        let mut payloads = Payloads::default();
         for record in self.recovery.take(&mut self.consumer) {
-            self.ingest(record, moment);
+            self.ingest(record, &mut payloads, moment);
         }
+        drop(payloads);
         let died = self.recovery.take_died(&self.consumer);
         self.counters.note_recovered(self.recovery.records, died);
     }
@@ -254,8 +257,9 @@ impl Worker {
         let (request, phase, spans) = (dispatch.request, dispatch.phase, dispatch.items.len() as u64);
         let counts = self.engine.lanes().get(lane).map(Lane::counts);
         let dropped = counts.and_then(|counts| self.counters.drop_report(lane, &counts.dropped));
-        let prepared = request::prepare(&self.engine, &self.counters, dispatch, dropped);
-        let export = std::panic::catch_unwind(AssertUnwindSafe(|| prepared.send(exporter.as_ref())));
+        let export = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            request::send(&self.engine, &self.counters, &dispatch, dropped, exporter.as_ref())
+        }));
         let export =
             export.unwrap_or_else(|_| Box::pin(std::future::ready(Outcome::Rejected(Failure::OTHER))));
         let (abort, registration) = AbortHandle::new_pair();

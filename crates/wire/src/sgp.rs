@@ -11,7 +11,7 @@ mod usage;
 
 pub use decode::{decode_batch, decode_create, decode_patch};
 pub use encode::{Identity, IdentityKind, encode_list, encode_span};
-pub use item::{AgentTags, encode_item};
+pub use item::{AgentTags, ItemFields, encode_item, encode_item_of};
 pub use usage::{TokenUsage, token_usage};
 
 pub use crate::agentex::encode_batch;

@@ -11,9 +11,9 @@ pub(crate) const WRAPPED_SCALAR: &[u8] = b"value";
 
 /// Appends a payload as an object: an array becomes `{"items": [...]}`, a scalar `{"value": ...}`, `null`
 /// becomes `{}`.
-pub(crate) fn push_object(out: &mut Vec<u8>, payload: &Payload) {
-    match payload.as_bytes().first() {
-        Some(b'{') => out.extend_from_slice(payload.as_bytes()),
+pub(crate) fn push_object(out: &mut Vec<u8>, payload: &[u8]) {
+    match payload.first() {
+        Some(b'{') => out.extend_from_slice(payload),
         Some(b'[') => push_wrapped(out, WRAPPED_ARRAY, payload),
         Some(b'n') | None => out.extend_from_slice(b"{}"),
         Some(_) => push_wrapped(out, WRAPPED_SCALAR, payload),
@@ -26,15 +26,15 @@ pub(crate) fn push_object_or_objects(out: &mut Vec<u8>, payload: &Payload) {
     match payload.shape() {
         PayloadShape::Object | PayloadShape::ArrayOfObjects => out.extend_from_slice(payload.as_bytes()),
         PayloadShape::Null => out.extend_from_slice(b"null"),
-        PayloadShape::Array | PayloadShape::Scalar => push_object(out, payload),
+        PayloadShape::Array | PayloadShape::Scalar => push_object(out, payload.as_bytes()),
     }
 }
 
-fn push_wrapped(out: &mut Vec<u8>, key: &[u8], payload: &Payload) {
+fn push_wrapped(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) {
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(key);
     out.extend_from_slice(b"\":");
-    out.extend_from_slice(payload.as_bytes());
+    out.extend_from_slice(payload);
     out.push(b'}');
 }
 
@@ -45,11 +45,11 @@ pub(crate) fn string_value(raw: &[u8]) -> Option<String> {
 }
 
 /// Returns the raw `__error__` value of `data` if it is an object (`sdk-behaviour` section 4).
-pub(crate) fn error_record(data: Option<&Payload>) -> Option<&[u8]> {
-    member(data?.as_bytes(), "__error__").filter(|value| value.starts_with(b"{"))
+pub(crate) fn error_record(data: Option<&[u8]>) -> Option<&[u8]> {
+    member(data?, "__error__").filter(|value| value.starts_with(b"{"))
 }
 
 /// Returns the status that `data` implies: an error when it records one, otherwise none.
 pub(crate) fn implied_status(data: Option<&Payload>) -> Option<Status> {
-    error_record(data).map(|_| Status::Error)
+    error_record(data.map(Payload::as_bytes)).map(|_| Status::Error)
 }

@@ -22,7 +22,7 @@ pub fn parse_number(text: &[u8]) -> Option<Timestamp> {
 
 /// Appends a time as the Agentex API answers it: `Z` at the end, except for the two extremes.
 pub fn push_agentex(out: &mut Vec<u8>, time: Timestamp) {
-    out.extend_from_slice(time.format_micros().as_bytes());
+    out.extend_from_slice(time.micros_text().as_ref());
     let is_extreme =
         [Timestamp::MIN, Timestamp::MAX].iter().any(|extreme| extreme.unix_micros() == time.unix_micros());
     if !is_extreme {
@@ -32,13 +32,13 @@ pub fn push_agentex(out: &mut Vec<u8>, time: Timestamp) {
 
 /// Appends a time with microseconds and `Z`, as the SGP API answers it.
 pub fn push_utc(out: &mut Vec<u8>, time: Timestamp) {
-    out.extend_from_slice(time.format_micros().as_bytes());
+    out.extend_from_slice(time.micros_text().as_ref());
     out.push(b'Z');
 }
 
 /// Appends a time with microseconds and `+00:00`, as the reference clients send it.
 pub fn push_offset(out: &mut Vec<u8>, time: Timestamp) {
-    out.extend_from_slice(time.format_micros().as_bytes());
+    out.extend_from_slice(time.micros_text().as_ref());
     out.extend_from_slice(b"+00:00");
 }
 

@@ -133,7 +133,8 @@ impl Inner {
 
     /// Returns `None` if the server has no batches.
     async fn deliver_together(&self, batch: &Batch) -> Option<Outcome> {
-        let mut body = self.client.body(batch);
+        let payloads = batch.spans.iter().map(|entry| entry.span.payload_bytes()).sum();
+        let mut body = self.client.body(payloads, batch.spans.len());
         body.extend_from_slice(b"{\"items\":[");
         for (index, entry) in batch.spans.iter().enumerate() {
             if index > 0 {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Batch, DropReport};
+use super::{Batch, DropReport, RecordBatch};
 use crate::settings::{self, Environment, Variable};
 use crate::transport::{Answer, HttpTransport, Transport, TransportError, classify};
 
@@ -98,6 +98,10 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) const fn of(batch: &Batch) -> Self {
+        Self { number: batch.attempt, dropped: batch.dropped }
+    }
+
+    pub(super) const fn of_records(batch: &RecordBatch<'_>) -> Self {
         Self { number: batch.attempt, dropped: batch.dropped }
     }
 }
@@ -205,11 +209,10 @@ impl HttpClient {
         }
     }
 
-    /// Returns an empty buffer for a body that holds these spans.
-    pub(super) fn body(&self, batch: &Batch) -> Vec<u8> {
-        let payloads: usize = batch.spans.iter().map(|entry| entry.span.payload_bytes()).sum();
+    /// Returns an empty buffer for a body that holds so many spans with payloads of so many bytes together.
+    pub(super) fn body(&self, payload_bytes: usize, spans: usize) -> Vec<u8> {
         let mut body = self.bodies.take().unwrap_or_default();
-        body.reserve(payloads + batch.spans.len() * ITEM_BYTES);
+        body.reserve(payload_bytes + spans * ITEM_BYTES);
         body
     }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use endspan_model::limits::MAX_BATCH_SPANS;
-use endspan_wire::sgp::{AgentTags, encode_item};
+use endspan_wire::sgp::{AgentTags, ItemFields, encode_item, encode_item_of};
 use http::Method;
 
 use super::http_client::{Attempt, HttpClient, HttpSettings, http_setters};
-use super::{Batch, Export, Exporter};
+use super::{Batch, Export, Exporter, RecordBatch};
 use crate::lane::{LaneConfig, StartMode};
+use crate::record::{Tag, View};
 use crate::settings;
 
 /// Address of SGP's production.
@@ -105,6 +106,48 @@ impl SgpBuilder {
     }
 }
 
+impl SgpExporter {
+    /// Begins a body of so many spans. Each item ends with a comma.
+    fn body(&self, payload_bytes: usize, spans: usize) -> Vec<u8> {
+        let mut body = self.client.body(payload_bytes, spans);
+        body.extend_from_slice(b"{\"items\":[");
+        body
+    }
+
+    /// Ends a body and sends it.
+    fn put(&self, mut body: Vec<u8>, attempt: Attempt) -> Export {
+        body.pop_if(|last| *last == b',');
+        body.extend_from_slice(b"]}");
+        let client = self.client.clone();
+        Box::pin(
+            async move { client.send(Method::PUT, "/v5/spans/batch", true, attempt, body).await.outcome },
+        )
+    }
+}
+
+/// What an item takes of a record.
+fn fields<'a>(span: &View<'a>) -> ItemFields<'a> {
+    ItemFields {
+        name: span.text(Tag::Name).unwrap_or_default(),
+        id: span.text(Tag::SpanId).unwrap_or_default(),
+        trace_id: span.text(Tag::TraceId).unwrap_or_default(),
+        parent_id: span.text(Tag::ParentId),
+        start_time: span.start,
+        end_time: span.end,
+        status: span.status,
+        span_type: span.span_type,
+        input: span.bytes(Tag::Input),
+        output: span.bytes(Tag::Output),
+        metadata: span.bytes(Tag::Metadata),
+        expected: span.bytes(Tag::Expected),
+        group_id: span.text(Tag::GroupId),
+        application_variant_id: span.text(Tag::ApplicationVariantId),
+        application_interaction_id: span.text(Tag::ApplicationInteractionId),
+        obs_trace_id: span.text(Tag::ObsTraceId),
+        obs_span_id: span.text(Tag::ObsSpanId),
+    }
+}
+
 impl Exporter for SgpExporter {
     fn name(&self) -> &str {
         "sgp"
@@ -128,21 +171,26 @@ impl Exporter for SgpExporter {
     }
 
     fn export(&self, batch: Batch) -> Export {
-        let mut body = self.client.body(&batch);
-        body.extend_from_slice(b"{\"items\":[");
-        for (index, entry) in batch.spans.iter().enumerate() {
-            if index > 0 {
-                body.push(b',');
-            }
+        let payloads = batch.spans.iter().map(|entry| entry.span.payload_bytes()).sum();
+        let mut body = self.body(payloads, batch.spans.len());
+        for entry in &batch.spans {
             encode_item(&mut body, &entry.span, self.tags.as_ref());
+            body.push(b',');
         }
-        body.extend_from_slice(b"]}");
-        let client = self.client.clone();
-        let attempt = Attempt::of(&batch);
-        Box::pin(async move {
-            let answer = client.send(Method::PUT, "/v5/spans/batch", true, attempt, body).await;
-            answer.outcome
-        })
+        self.put(body, Attempt::of(&batch))
+    }
+
+    fn export_records(&self, batch: &RecordBatch<'_>) -> Option<Export> {
+        let mut body = self.body(batch.records.iter().map(<[u8]>::len).sum(), batch.records.len());
+        for record in batch.records.iter() {
+            let span = View::of(record)?;
+            if span.unchecked {
+                return None;
+            }
+            encode_item_of(&mut body, &fields(&span), self.tags.as_ref());
+            body.push(b',');
+        }
+        Some(self.put(body, Attempt::of_records(batch)))
     }
 
     fn rest(&self) {
@@ -158,3 +206,6 @@ pub(super) fn start_mode(write_starts: bool, settings: StartMode) -> StartMode {
         (true, mode) => mode,
     }
 }
+
+#[cfg(test)]
+mod tests;

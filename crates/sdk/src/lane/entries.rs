@@ -1,3 +1,5 @@
+use std::collections::hash_map::Entry::Occupied;
+
 use endspan_model::DropReason;
 
 use crate::lane::item::{Item, KeyMap, SpanKey};
@@ -91,6 +93,17 @@ impl Entries {
 
     pub(super) fn remove_chain(&mut self, key: SpanKey) {
         self.chains.remove(&key);
+    }
+
+    /// Removes a span's chain if this is its only entry; else returns the chain. One look where two would do the same.
+    pub(super) fn remove_only(&mut self, key: SpanKey, slot: Slot) -> Option<Chain> {
+        let Occupied(chain) = self.chains.entry(key) else { return None };
+        let found = *chain.get();
+        if found.front == slot && found.behind.is_none() {
+            chain.remove();
+            return None;
+        }
+        Some(found)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {

@@ -232,7 +232,7 @@ impl Lane {
             _ => {}
         }
         self.book(&item, resolution);
-        if let Some(chain) = self.entries.chain(item.key) {
+        if let Some(chain) = self.entries.remove_only(item.key, slot) {
             if chain.behind == Some(slot) {
                 self.entries.set_chain(item.key, Chain { behind: None, ..chain });
             } else if chain.front == slot {
@@ -242,10 +242,7 @@ impl Lane {
     }
 
     fn promote(&mut self, gone: &Item, chain: Chain, gone_from: Place) {
-        let Some(next) = chain.behind else {
-            self.entries.remove_chain(gone.key);
-            return;
-        };
+        let Some(next) = chain.behind else { return };
         self.entries.set_chain(gone.key, Chain { front: next, behind: None });
         if let Some(entry) = self.entries.get_mut(next) {
             entry.place = Place::Waiting;

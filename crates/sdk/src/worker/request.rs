@@ -1,25 +1,50 @@
 use bytes::Bytes;
 use endspan_model::DropReason;
+use endspan_spool::Payloads;
 
 use super::LogRecord;
 use crate::engine::Engine;
-use crate::exporter::{Batch, DropReport, Export, Exporter};
+use crate::exporter::{Batch, DropReport, Export, Exporter, RecordBatch};
 use crate::lane::{Dispatch, Outcome, SpanOutcome};
 use crate::live::Counters;
 use crate::record;
 
+/// Hands the records of a dispatch to an exporter, as they are if it takes them so, else as spans.
+pub(super) fn send(
+    engine: &Engine<LogRecord>,
+    counters: &Counters,
+    dispatch: &Dispatch,
+    dropped: Option<DropReport>,
+    exporter: &dyn Exporter,
+) -> Export {
+    let as_they_are = payloads(engine, dispatch).and_then(|records| {
+        let attempt = dispatch.attempt;
+        exporter.export_records(&RecordBatch { records: &records, attempt, dropped })
+    });
+    as_they_are.unwrap_or_else(|| prepare(engine, counters, dispatch, dropped).send(exporter))
+}
+
+/// Returns the payloads of a dispatch's records, if all can be read.
+fn payloads(engine: &Engine<LogRecord>, dispatch: &Dispatch) -> Option<Payloads> {
+    let mut payloads = Payloads::with_capacity(dispatch.items.len());
+    for (item, _) in &dispatch.items {
+        payloads.push(engine.handle(*item)?.record()).ok()?;
+    }
+    Some(payloads)
+}
+
 /// A request whose records have been read.
-pub(super) struct Prepared {
+struct Prepared {
     batch: Batch,
     /// For each record of the dispatch, whether it could be read.
     readable: Vec<bool>,
 }
 
 /// Reads the records of a dispatch.
-pub(super) fn prepare(
+fn prepare(
     engine: &Engine<LogRecord>,
     counters: &Counters,
-    dispatch: Dispatch,
+    dispatch: &Dispatch,
     dropped: Option<DropReport>,
 ) -> Prepared {
     let mut spans = Vec::with_capacity(dispatch.items.len());
@@ -42,7 +67,7 @@ pub(super) fn prepare(
 
 impl Prepared {
     /// Hands the spans to an exporter; records that could not be read are answered for as damaged.
-    pub(super) fn send(self, exporter: &dyn Exporter) -> Export {
+    fn send(self, exporter: &dyn Exporter) -> Export {
         if self.readable.iter().all(|readable| *readable) {
             return exporter.export(self.batch);
         }

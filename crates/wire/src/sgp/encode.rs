@@ -127,7 +127,7 @@ fn push_text(out: &mut Vec<u8>, key: &[u8], text: Option<&str>) {
 fn push_payload(out: &mut Vec<u8>, key: &[u8], payload: Option<&Payload>) {
     out.extend_from_slice(key);
     match payload {
-        Some(payload) => push_object(out, payload),
+        Some(payload) => push_object(out, payload.as_bytes()),
         None => out.extend_from_slice(b"null"),
     }
 }
