@@ -28,12 +28,12 @@ use pyo3::types::PyBytes;
 /// Encodes an object as a payload would be: its JSON text, and the number of placeholders in it.
 #[pyfunction]
 fn encode_json<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, u64)> {
-    let mut encoder = encode::Encoder::new(py, payloads::take_buffer());
+    let mut encoder = encode::Encoder::new(py, payloads::take_buffer(py));
     encoder.push(value);
     let (placeholders, interrupt) = (encoder.placeholders, encoder.interrupt.take());
     let buffer = encoder.finish();
     let text = PyBytes::new(py, &buffer);
-    payloads::keep_buffer(buffer);
+    payloads::keep_buffer(py, buffer);
     interrupt.map_or(Ok((text, placeholders)), Err)
 }
 

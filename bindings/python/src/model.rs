@@ -1,6 +1,6 @@
 //! Spans that are pydantic models, as those of agentex-sdk: made, ended and handed over without a detour through Python.
 
-use endspan::{Timestamp, Tracer};
+use endspan::Timestamp;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PySet, PyString, PyType};
 
 use crate::clock;
 use crate::normalise::normalise;
+use crate::tracer::PyTracer;
 use crate::whole::{self, Whole};
 
 /// Makes and ends spans of one model class, as agentex-sdk does (`sdk-behaviour` sections 3.2 and 3.3) without validation.
@@ -170,8 +171,8 @@ impl Models {
 }
 
 /// Hands over a span that is a model: as an end, or as a start.
-pub(crate) fn submit<'py>(tracer: &Tracer, span: &Bound<'py, PyAny>, ended: bool) -> PyResult<()> {
-    if !whole::is_wanted(tracer, ended) {
+pub(crate) fn submit<'py>(tracer: &PyTracer, span: &Bound<'py, PyAny>, ended: bool) -> PyResult<()> {
+    if !whole::is_wanted(&tracer.tracer, ended) {
         return Ok(());
     }
     let py = span.py();

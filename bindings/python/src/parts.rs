@@ -1,23 +1,39 @@
 //! What a span is written with, apart from its Python object.
 
-use endspan::{RawSpan, RawStart, SpanType, Status, Timestamp, Tracer};
+use endspan::{RawSpan, SpanType, Status, Timestamp, Tracer};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::payloads::{self, Payloads};
+use crate::tracer::PyTrace;
 
 /// An id: a new one in place, any other on the heap.
 #[derive(Clone)]
-pub(crate) enum Id {
-    Uuid([u8; 36]),
-    Text(Box<str>),
+pub(crate) struct Id(Text);
+
+#[derive(Clone)]
+enum Text {
+    /// As [`Tracer::new_id`] made it: ASCII.
+    New([u8; 36]),
+    Given(Box<str>),
 }
 
 impl Id {
+    /// Makes a new id.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self(Text::New(Tracer::new_id(now)))
+    }
+
+    pub(crate) fn given(id: impl Into<Box<str>>) -> Self {
+        Self(Text::Given(id.into()))
+    }
+
+    #[inline]
     pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Self::Uuid(text) => std::str::from_utf8(text).unwrap_or_default(),
-            Self::Text(text) => text,
+        match &self.0 {
+            // SAFETY: digits and hyphens are all that `Tracer::new_id` writes.
+            Text::New(text) => unsafe { std::str::from_utf8_unchecked(text) },
+            Text::Given(text) => text,
         }
     }
 }
@@ -30,37 +46,57 @@ pub(crate) struct Parts<'py> {
     pub(crate) status: Option<Status>,
     pub(crate) span_type: Option<SpanType>,
     pub(crate) name: Option<Bound<'py, PyString>>,
-    pub(crate) trace_id: Bound<'py, PyString>,
     pub(crate) task_id: Option<Bound<'py, PyString>>,
-    pub(crate) group_id: Option<Bound<'py, PyString>>,
+    pub(crate) trace: Bound<'py, PyTrace>,
     pub(crate) values: [Option<Bound<'py, PyAny>>; 4],
     pub(crate) extra: Option<Bound<'py, PyDict>>,
 }
 
 impl Parts<'_> {
-    /// Writes the span's start, for the case that this process dies, and for exporters that write starts.
-    pub(crate) fn start(&self, tracer: &Tracer, payloads: &Payloads) -> RawStart {
-        self.with_raw(payloads, None, |span| tracer.submit_raw_start(span))
+    /// Returns what is written besides payloads.
+    pub(crate) fn head(&self) -> Head<'_, '_> {
+        Head {
+            id: &self.id,
+            parent_id: self.parent_id.as_ref(),
+            start: self.start,
+            status: self.status,
+            span_type: self.span_type,
+            name: self.name.as_ref(),
+            task_id: self.task_id.as_ref(),
+            trace: &self.trace,
+        }
     }
+}
 
-    /// Writes the span, in place of its start.
-    pub(crate) fn end(&self, tracer: &Tracer, payloads: &Payloads, end: Timestamp, start: RawStart) {
-        self.with_raw(payloads, Some(end), |span| tracer.submit_raw_end(span, start));
-    }
+/// What is written of a span besides its payloads.
+pub(crate) struct Head<'a, 'py> {
+    pub(crate) id: &'a Id,
+    pub(crate) parent_id: Option<&'a Id>,
+    pub(crate) start: Timestamp,
+    pub(crate) status: Option<Status>,
+    pub(crate) span_type: Option<SpanType>,
+    pub(crate) name: Option<&'a Bound<'py, PyString>>,
+    pub(crate) task_id: Option<&'a Bound<'py, PyString>>,
+    pub(crate) trace: &'a Bound<'py, PyTrace>,
+}
 
-    fn with_raw<T>(
+impl Head<'_, '_> {
+    /// Calls `submit` with the span as the pipeline takes it.
+    pub(crate) fn with_raw<T>(
         &self,
         payloads: &Payloads,
         end: Option<Timestamp>,
         submit: impl FnOnce(&RawSpan<'_>) -> T,
     ) -> T {
-        let name = self.name.as_ref().map(payloads::lossy).unwrap_or_default();
-        let task_id = self.task_id.as_ref().map(payloads::lossy);
-        let group_id = self.group_id.as_ref().map(payloads::lossy);
+        let (py, trace) = (self.trace.py(), self.trace.get());
+        let name = self.name.map(payloads::lossy).unwrap_or_default();
+        let trace_id = trace.trace_id.as_ref().map(|id| payloads::lossy(id.bind(py))).unwrap_or_default();
+        let task_id = self.task_id.map(payloads::lossy);
+        let group_id = trace.group_id.as_ref().map(|id| payloads::lossy(id.bind(py)));
         submit(&RawSpan {
-            trace_id: &payloads::lossy(&self.trace_id),
+            trace_id: &trace_id,
             id: self.id.as_str(),
-            parent_id: self.parent_id.as_ref().map(Id::as_str),
+            parent_id: self.parent_id.map(Id::as_str),
             name: &name,
             start: self.start,
             end,

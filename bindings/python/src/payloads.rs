@@ -1,7 +1,7 @@
 //! The payloads of one span, encoded behind one another in one buffer that is kept for the next span.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::UnsafeCell;
 use std::ops::Range;
 
 use endspan::Tracer;
@@ -13,25 +13,28 @@ use crate::encode::Encoder;
 /// Buffers up to this size are kept.
 const KEPT_BYTES: usize = 512 * 1024;
 
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
+/// A buffer that the GIL guards.
+struct Kept(UnsafeCell<Vec<u8>>);
 
-/// Takes the thread's buffer. Encoding runs code of the program, which may end a span meanwhile: it finds none, and
-/// allocates its own.
-pub(crate) fn take_buffer() -> Vec<u8> {
-    let mut buffer = BUFFER
-        .try_with(|kept| kept.try_borrow_mut().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default())
-        .unwrap_or_default();
+// SAFETY: it is only reached with the GIL held, for as long as it takes to move the buffer out or in.
+unsafe impl Sync for Kept {}
+
+static BUFFER: Kept = Kept(UnsafeCell::new(Vec::new()));
+
+/// Takes the buffer. Encoding runs code of the program, which may let go of the GIL, or end a span meanwhile: whoever comes
+/// then finds none, and allocates its own.
+pub(crate) fn take_buffer(_: Python<'_>) -> Vec<u8> {
+    // SAFETY: the GIL is held, and nobody else refers to the buffer while it is moved.
+    let mut buffer = std::mem::take(unsafe { &mut *BUFFER.0.get() });
     buffer.clear();
     buffer
 }
 
-/// Keeps a buffer for the thread's next span, unless it has grown large.
-pub(crate) fn keep_buffer(buffer: Vec<u8>) {
+/// Keeps a buffer for the next span, unless it has grown large.
+pub(crate) fn keep_buffer(_: Python<'_>, buffer: Vec<u8>) {
     if buffer.capacity() <= KEPT_BYTES {
-        // A thread that is ending has no buffer any more.
-        let _ = BUFFER.try_with(|kept| kept.try_borrow_mut().map(|mut kept| *kept = buffer));
+        // SAFETY: as above; the buffer that was there is freed afterwards.
+        drop(std::mem::replace(unsafe { &mut *BUFFER.0.get() }, buffer));
     }
 }
 
@@ -50,7 +53,7 @@ impl Payloads {
         values: [Option<&Bound<'py, PyAny>>; 4],
         extra: Option<&Bound<'py, PyDict>>,
     ) -> Self {
-        let mut encoder = Encoder::new(py, take_buffer());
+        let mut encoder = Encoder::new(py, take_buffer(py));
         let mut ranges = [const { 0..0 }; 4];
         for (index, (value, range)) in values.into_iter().zip(&mut ranges).enumerate() {
             let begin = encoder.len();
@@ -72,7 +75,7 @@ impl Payloads {
         data: Option<&Bound<'py, PyAny>>,
         max_bytes: usize,
     ) -> Self {
-        let mut encoder = Encoder::new(py, take_buffer());
+        let mut encoder = Encoder::new(py, take_buffer(py));
         let mut ranges = [const { 0..0 }; 4];
         for (index, value) in [(0, input), (2, data)] {
             let Some(value) = value else { continue };
@@ -94,11 +97,11 @@ impl Payloads {
     }
 
     /// Keeps the buffer, counts the placeholders, and hands on what interrupted the program.
-    pub(crate) fn done(self, tracer: &Tracer) -> PyResult<()> {
+    pub(crate) fn done(self, py: Python<'_>, tracer: &Tracer) -> PyResult<()> {
         if self.placeholders > 0 {
             tracer.note_unencodable(self.placeholders);
         }
-        keep_buffer(self.buffer);
+        keep_buffer(py, self.buffer);
         match self.interrupt {
             Some(interrupt) => Err(interrupt),
             None => Ok(()),

@@ -60,7 +60,7 @@ impl PyTraceContext {
     /// The context of the current span; `None` without one.
     #[staticmethod]
     fn current(py: Python<'_>) -> Option<Self> {
-        let span = context::current(py).ok()?.get.bind(py).call0().ok()?;
+        let span = context::current(py).ok()?.get(py).ok()?;
         Self::of(span.cast::<PySpan>().ok()?)
     }
 

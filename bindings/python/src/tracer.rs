@@ -10,7 +10,7 @@ use crate::exporters::PyExporter;
 use crate::payloads;
 use crate::span::{Arguments, PySpan};
 use crate::trace_context::PyTraceContext;
-use crate::whole::{self, Whole};
+use crate::whole::{self, Starts, Whole};
 use crate::{clock, model, report};
 
 /// The pipeline behind `endspan.Tracer`.
@@ -19,6 +19,8 @@ pub(crate) struct PyTracer {
     pub(crate) tracer: Tracer,
     /// Reads the ids of the surrounding observability trace: returns `(trace_id, span_id)` or `None`.
     pub(crate) observe: Option<Py<PyAny>>,
+    /// Of spans of other tracers.
+    pub(crate) starts: Starts,
 }
 
 /// Reads seconds that Python gave; what is no time is none.
@@ -96,7 +98,7 @@ impl PyTracer {
         if older_profile {
             builder = builder.older_profile();
         }
-        Self { tracer: py.detach(|| builder.build()), observe }
+        Self { tracer: py.detach(|| builder.build()), observe, starts: Starts::default() }
     }
 
     /// Returns a trace by its id. `None` and an empty id give a no-op.
@@ -188,12 +190,12 @@ impl PyTracer {
             span_type,
             values: [input, output, data, expected],
         }
-        .submit(&self.tracer)
+        .submit(self)
     }
 
     /// Hands over a span that is a pydantic model with the fields of agentex-sdk's `Span`: as an end, or as a start.
     fn submit_model(&self, span: &Bound<'_, PyAny>, ended: bool) -> PyResult<()> {
-        model::submit(&self.tracer, span, ended)
+        model::submit(self, span, ended)
     }
 
     /// Delivers what ended until now; waits at most `timeout` seconds.

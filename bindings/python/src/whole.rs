@@ -1,10 +1,39 @@
 //! Whole spans of other tracers, handed over in one call.
 
-use endspan::{RawSpan, SpanType, Status, Timestamp, Tracer};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use endspan::{RawSpan, RawStart, SpanType, Status, Timestamp, Tracer};
 use pyo3::prelude::*;
 
 use crate::payloads::{self, Payloads};
 use crate::span::START_PAYLOAD_BYTES;
+use crate::tracer::PyTracer;
+
+/// What the pipeline holds of spans that have started, by their ids: no more than it has places for.
+///
+/// Locked with the GIL held and for moments only, so that no fork finds it locked.
+#[derive(Default)]
+pub(crate) struct Starts(Mutex<HashMap<Box<str>, RawStart>>);
+
+impl Starts {
+    /// Hands over a start, once for each span: a second one would be of no use to whoever reads it after a crash.
+    fn begin(&self, tracer: &Tracer, span: &RawSpan<'_>) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(span.id) {
+            return;
+        }
+        let start = tracer.submit_raw_start(span);
+        if start.is_held() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(span.id.into(), start);
+        }
+    }
+
+    /// Hands over an end, in place of what is held of the span.
+    fn end(&self, tracer: &Tracer, span: &RawSpan<'_>) {
+        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(span.id);
+        tracer.submit_raw_end(span, start.unwrap_or_default());
+    }
+}
 
 /// Returns whether a pipeline has a use for starts or ends.
 pub(crate) fn is_wanted(tracer: &Tracer, ended: bool) -> bool {
@@ -29,8 +58,8 @@ pub(crate) struct Whole<'a, 'py> {
 
 impl Whole<'_, '_> {
     /// Encodes the payloads and hands the span over. One without an id or a trace is left out.
-    pub(crate) fn submit(&self, tracer: &Tracer) -> PyResult<()> {
-        let py = self.id.py();
+    pub(crate) fn submit(&self, to: &PyTracer) -> PyResult<()> {
+        let (py, tracer) = (self.id.py(), &to.tracer);
         let (Some(id), Some(trace_id)) = (payloads::text_of(self.id), payloads::text_of(self.trace_id))
         else {
             return Ok(());
@@ -48,7 +77,7 @@ impl Whole<'_, '_> {
         } else {
             Payloads::encode(py, self.values, None)
         };
-        tracer.submit_raw(&RawSpan {
+        let span = RawSpan {
             trace_id: &trace_id,
             id: &id,
             parent_id: parent_id.as_deref().filter(|id| !id.is_empty()),
@@ -63,7 +92,12 @@ impl Whole<'_, '_> {
             output: encoded.get(1),
             data: encoded.get(2),
             expected: encoded.get(3),
-        });
-        encoded.done(tracer)
+        };
+        if self.end.is_some() {
+            to.starts.end(tracer, &span)
+        } else {
+            to.starts.begin(tracer, &span)
+        }
+        encoded.done(py, tracer)
     }
 }

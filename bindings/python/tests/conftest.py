@@ -17,6 +17,7 @@ os.environ["ENDSPAN_SPOOL"] = "0"
 os.environ["DD_TRACE_ENABLED"] = "false"
 
 from backend import Backend  # noqa: E402
+from program import Case  # noqa: E402
 
 import endspan  # noqa: E402
 
@@ -37,3 +38,8 @@ def tracer(backend: Backend) -> Iterator[endspan.Tracer]:
     )
     yield tracer
     tracer.shutdown(5)
+
+
+@pytest.fixture
+def case(backend: Backend, tmp_path: Path) -> Case:
+    return Case(backend, tmp_path)

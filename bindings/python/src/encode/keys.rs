@@ -5,10 +5,12 @@ use std::cell::UnsafeCell;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::text;
+
 /// Keys remembered, at most.
 const PLACES: usize = 256;
 /// Most bytes of a key with its quotes and colon.
-const MAX_BYTES: usize = 23;
+pub(super) const MAX_BYTES: usize = 23;
 
 /// A key that is held, so that no other text gets its address, and what is written of it.
 #[derive(Clone, Copy)]
@@ -34,16 +36,18 @@ fn place_of(key: *mut ffi::PyObject) -> usize {
 }
 
 /// Appends a key, quotes and colon, if it is known.
-#[inline]
-pub(super) fn push_known(_: Python<'_>, out: &mut Vec<u8>, key: *mut ffi::PyObject) -> bool {
+///
+/// # Safety
+/// There is room for [`MAX_BYTES`].
+#[inline(always)]
+pub(super) unsafe fn put_known(_: Python<'_>, out: &mut Vec<u8>, key: *mut ffi::PyObject) -> bool {
     // SAFETY: the GIL is held, and nobody else refers into the table.
     let table = unsafe { &*KNOWN.0.get() };
     let Some(known) = table.get(place_of(key)).filter(|known| std::ptr::eq(known.key, key)) else {
         return false;
     };
-    let end = out.len() + usize::from(known.len);
-    out.extend_from_slice(&known.text);
-    out.truncate(end);
+    // SAFETY: as the caller says.
+    unsafe { text::put_block(out, &known.text, usize::from(known.len)) };
     true
 }
 

@@ -35,6 +35,10 @@ use pyo3::prelude::*;
 /// Deepest nesting that is written. Below the pipeline's own limit, and shallow enough for a thread with a small stack.
 const MAX_DEPTH: usize = 250;
 
+/// Room that is made for a member of an object before it is written: comma and key, and a short value.
+const MEMBER_BYTES: usize = 64;
+const _: () = assert!(keys::MAX_BYTES < MEMBER_BYTES);
+
 /// Most bytes of one payload.
 const MAX_BYTES: usize = endspan::model::limits::MAX_SPAN_BYTES;
 
@@ -277,7 +281,7 @@ impl<'py> Encoder<'py> {
         // SAFETY: as the caller says; an integer's value is read without running code.
         let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow) };
         if overflow == 0 {
-            text::push_few(&mut self.out, itoa::Buffer::new().format(value).as_bytes());
+            text::push_number(&mut self.out, itoa::Buffer::new().format(value).as_bytes());
             return Ok(());
         }
         self.foreign = self.foreign.wrapping_add(1);
@@ -313,7 +317,7 @@ impl<'py> Encoder<'py> {
     #[inline]
     fn push_float(&mut self, value: f64) {
         if value.is_finite() {
-            text::push_few(&mut self.out, zmij::Buffer::new().format_finite(value).as_bytes());
+            text::push_number(&mut self.out, zmij::Buffer::new().format_finite(value).as_bytes());
         } else {
             self.out.extend_from_slice(b"null");
         }
@@ -340,8 +344,6 @@ impl<'py> Encoder<'py> {
             return Ok(());
         }
         self.out.push(b'{');
-        // What is written of a member at least.
-        self.out.reserve(64);
         let mut position: ffi::Py_ssize_t = 0;
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         let mut first = true;
@@ -350,11 +352,11 @@ impl<'py> Encoder<'py> {
         // ever, because the text is bounded.
         unsafe {
             while ffi::PyDict_Next(dict, &raw mut position, &raw mut key, &raw mut value) != 0 {
-                if !first {
-                    self.out.push(b',');
+                self.out.reserve(MEMBER_BYTES);
+                if !std::mem::take(&mut first) {
+                    text::put_byte(&mut self.out, b',');
                 }
-                first = false;
-                if keys::push_known(self.py, &mut self.out, key) {
+                if keys::put_known(self.py, &mut self.out, key) {
                     self.bounded()?;
                     self.write_held(value)?;
                 } else if ffi::Py_TYPE(key) == &raw mut ffi::PyUnicode_Type {

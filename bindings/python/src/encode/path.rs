@@ -3,7 +3,7 @@
 use pyo3::ffi;
 
 /// As deep as payloads are as a rule: that much needs no block of the heap.
-const NEAR: usize = 16;
+const NEAR: usize = 8;
 
 /// Containers inside each other, outermost first.
 pub(super) struct Path {
@@ -27,7 +27,7 @@ impl Path {
     #[inline]
     pub(super) fn contains(&self, container: *mut ffi::PyObject) -> bool {
         let near = self.near.get(..self.len).unwrap_or(&self.near);
-        near.contains(&container) || self.far.contains(&container)
+        near.contains(&container) || !self.far.is_empty() && self.far.contains(&container)
     }
 
     #[inline]

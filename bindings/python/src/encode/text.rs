@@ -19,11 +19,68 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     match short_is_plain(text) {
         Some(true) => {
             out.reserve(SHORT_BYTES + 2);
-            out.push(b'"');
-            push_few(out, text);
-            out.push(b'"');
+            // SAFETY: the room was just made.
+            unsafe {
+                put_byte(out, b'"');
+                put_few(out, text);
+                put_byte(out, b'"');
+            }
         }
         _ => push_long(out, text),
+    }
+}
+
+/// Appends one byte.
+///
+/// # Safety
+/// There is room for it.
+#[inline(always)]
+pub(super) unsafe fn put_byte(out: &mut Vec<u8>, byte: u8) {
+    debug_assert!(out.len() < out.capacity());
+    // SAFETY: as the caller says.
+    unsafe {
+        out.as_mut_ptr().add(out.len()).write(byte);
+        out.set_len(out.len() + 1);
+    }
+}
+
+/// Appends the first `len` bytes of a block, which is copied as a whole.
+///
+/// # Safety
+/// There is room for the block, and it has `len` bytes.
+#[inline(always)]
+pub(super) unsafe fn put_block<const N: usize>(out: &mut Vec<u8>, block: &[u8; N], len: usize) {
+    debug_assert!(len <= N && out.len() + N <= out.capacity());
+    // SAFETY: as the caller says.
+    unsafe {
+        out.as_mut_ptr().add(out.len()).copy_from_nonoverlapping(block.as_ptr(), N);
+        out.set_len(out.len() + len);
+    }
+}
+
+/// Appends at most [`SHORT_BYTES`] bytes as one or two words.
+///
+/// # Safety
+/// There is room for them, and they are not more.
+#[inline(always)]
+unsafe fn put_few(out: &mut Vec<u8>, text: &[u8]) {
+    let len = text.len();
+    debug_assert!(len <= SHORT_BYTES && out.len() + len <= out.capacity());
+    // SAFETY: as the caller says; of `N` to `2 * N` bytes the first and the last `N` are inside.
+    unsafe {
+        let to = out.as_mut_ptr().add(out.len());
+        if let Some((first, last)) = ends::<8>(text) {
+            to.copy_from_nonoverlapping(first.as_ptr(), 8);
+            to.add(len - 8).copy_from_nonoverlapping(last.as_ptr(), 8);
+        } else if let Some((first, last)) = ends::<4>(text) {
+            to.copy_from_nonoverlapping(first.as_ptr(), 4);
+            to.add(len - 4).copy_from_nonoverlapping(last.as_ptr(), 4);
+        } else {
+            for (index, byte) in text.iter().enumerate() {
+                to.add(index).write(*byte);
+            }
+        }
+        out.set_len(out.len() + len);
     }
 }
 
@@ -32,38 +89,58 @@ fn push_long(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     let mut rest = text;
     loop {
-        let (plain, special) = rest.split_at(plain_bytes(rest));
-        out.extend_from_slice(plain);
-        let Some((byte, after)) = special.split_first() else { break };
+        rest = push_plain(out, rest);
+        let Some((byte, after)) = rest.split_first() else { break };
         push_escape(out, *byte);
         rest = after;
     }
     out.push(b'"');
 }
 
+/// Appends what stands before the first byte that must be escaped, and returns the rest: 16 bytes are copied before it is known
+/// how many of them are meant.
+#[inline]
+fn push_plain<'a>(out: &mut Vec<u8>, text: &'a [u8]) -> &'a [u8] {
+    out.reserve(text.len());
+    let (chunks, mut rest) = text.as_chunks::<16>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let special = special_of(chunk);
+        let plain = if special == 0 { 16 } else { special.trailing_zeros() as usize };
+        // SAFETY: there is room for the text from here to its end, which has the chunk.
+        unsafe { put_block(out, chunk, plain) };
+        if plain < 16 {
+            return text.get(index * 16 + plain..).unwrap_or_default();
+        }
+    }
+    if short_is_plain(rest) == Some(true) {
+        // SAFETY: as above; it is shorter than a chunk.
+        unsafe { put_few(out, rest) };
+        return &[];
+    }
+    while let Some((byte, after)) = rest.split_first().filter(|(byte, _)| !ESCAPED[usize::from(**byte)]) {
+        // SAFETY: as above.
+        unsafe { put_byte(out, *byte) };
+        rest = after;
+    }
+    rest
+}
+
 /// Texts up to this length are looked at as one or two words, without calls and loops.
 const SHORT_BYTES: usize = 16;
 
-/// Appends bytes that are few as a rule: up to 32 are copied as one or two words.
+/// Appends the text of a number.
 #[inline]
-pub(super) fn push_few(out: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes.len() {
-        0..4 => bytes.iter().for_each(|byte| out.push(*byte)),
-        4..8 => push_ends::<4>(out, bytes),
-        8..16 => push_ends::<8>(out, bytes),
-        16..=32 => push_ends::<16>(out, bytes),
-        _ => out.extend_from_slice(bytes),
-    }
-}
-
-/// Appends `N` to `2 * N` bytes.
-#[inline]
-fn push_ends<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
-    if let Some((first, last)) = ends::<N>(bytes) {
-        let end = out.len() + bytes.len();
-        out.extend_from_slice(first);
-        out.truncate(end - N);
-        out.extend_from_slice(last);
+pub(super) fn push_number(out: &mut Vec<u8>, digits: &[u8]) {
+    out.reserve(2 * SHORT_BYTES);
+    // SAFETY: the room was just made, and both halves are of the length that they are put as.
+    unsafe {
+        match digits.split_first_chunk::<SHORT_BYTES>() {
+            Some((first, rest)) => {
+                put_block(out, first, SHORT_BYTES);
+                out.extend_from_slice(rest);
+            }
+            None => put_few(out, digits),
+        }
     }
 }
 
@@ -104,26 +181,6 @@ const fn is_plain(word: u64) -> bool {
     (control | quote | backslash) & HIGH == 0
 }
 
-/// Returns the number of bytes before the first that must be escaped.
-#[cfg(target_arch = "x86_64")]
-fn plain_bytes(text: &[u8]) -> usize {
-    let (chunks, rest) = text.as_chunks::<16>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let found = special_of(chunk);
-        if found != 0 {
-            return index * 16 + found.trailing_zeros() as usize;
-        }
-    }
-    match text.last_chunk::<16>() {
-        // What was looked at already is shifted out.
-        Some(last) => match special_of(last) >> (16 - rest.len()) {
-            0 => text.len(),
-            found => chunks.len() * 16 + found.trailing_zeros() as usize,
-        },
-        None => plain_bytes_one_by_one(text),
-    }
-}
-
 /// Returns a bit for each of 16 bytes that must be escaped.
 #[cfg(target_arch = "x86_64")]
 #[inline]
@@ -143,21 +200,15 @@ fn special_of(chunk: &[u8; 16]) -> u32 {
     }
 }
 
+/// The same, most of them by two words.
 #[cfg(not(target_arch = "x86_64"))]
-fn plain_bytes(text: &[u8]) -> usize {
-    let (chunks, rest) = text.as_chunks::<32>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        // One loop that the compiler turns into vector instructions.
-        let special = chunk.iter().fold(false, |special, byte| special | ESCAPED[usize::from(*byte)]);
-        if special {
-            return index * 32 + plain_bytes_one_by_one(chunk);
-        }
+#[inline]
+fn special_of(chunk: &[u8; 16]) -> u32 {
+    if short_is_plain(chunk) == Some(true) {
+        return 0;
     }
-    chunks.len() * 32 + plain_bytes_one_by_one(rest)
-}
-
-fn plain_bytes_one_by_one(text: &[u8]) -> usize {
-    text.iter().position(|byte| ESCAPED[usize::from(*byte)]).unwrap_or(text.len())
+    let special = chunk.iter().map(|byte| u32::from(ESCAPED[usize::from(*byte)]));
+    special.enumerate().fold(0, |bits, (index, special)| bits | special << index)
 }
 
 fn push_escape(out: &mut Vec<u8>, byte: u8) {

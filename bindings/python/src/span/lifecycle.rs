@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use endspan::{RawStart, SpanType, Status, Timestamp, TraceContext, Tracer};
+use endspan::{RawStart, SpanType, Status, TraceContext, Tracer};
 use pyo3::exceptions::{PyException, PyGeneratorExit, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::{Arguments, FORKS, PySpan, START_PAYLOAD_BYTES, State};
 use crate::context::current;
-use crate::parts::{Id, Parts};
+use crate::parts::{Head, Id, Parts};
 use crate::payloads::{self, Payloads};
 use crate::tracer::{PyTrace, PyTracer};
 
@@ -27,7 +27,7 @@ impl PySpan {
             noop,
             state: State::New,
             forks: 0,
-            id: arguments.id.take().filter(|id| !id.is_empty()).map(|id| Id::Text(id.into())),
+            id: arguments.id.take().filter(|id| !id.is_empty()).map(Id::given),
             parent_id: None,
             start: arguments.start,
             end: None,
@@ -74,19 +74,19 @@ impl PySpan {
             if let Ok(span) = parent.cast::<PySpan>() {
                 return span.try_borrow().ok().and_then(|span| span.id.clone());
             }
-            return payloads::text(parent).filter(|id| !id.is_empty()).map(|id| Id::Text(id.into()));
+            return payloads::text(parent).filter(|id| !id.is_empty()).map(Id::given);
         }
         if self.arguments.root {
             return None;
         }
         self.find_ambient(py).or_else(|| {
             let remote = self.trace.as_ref()?.get().remote.as_ref()?;
-            Some(Id::Text(remote.span_id().into()))
+            Some(Id::given(remote.span_id()))
         })
     }
 
     fn find_ambient(&self, py: Python<'_>) -> Option<Id> {
-        let ambient = current(py).ok()?.get.bind(py).call0().ok()?;
+        let ambient = current(py).ok()?.get(py).ok()?;
         let ambient = ambient.cast::<PySpan>().ok()?.try_borrow().ok()?;
         let same = match (&ambient.trace, &self.trace) {
             (Some(theirs), Some(ours)) => theirs.is(ours) || theirs.get().is_same(py, ours.get()),
@@ -122,8 +122,8 @@ impl PySpan {
         let tracer = trace.get().tracer.get();
         let observed = tracer.observe.as_ref().and_then(|observe| observed_ids(observe.bind(py)));
         let Ok(mut this) = slf.try_borrow_mut() else { return Ok(false) };
-        let start = *this.start.get_or_insert_with(Timestamp::now);
-        this.id.get_or_insert_with(|| Id::Uuid(Tracer::new_id(start)));
+        let start = *this.start.get_or_insert_with(Tracer::now);
+        this.id.get_or_insert_with(|| Id::new(start));
         this.parent_id = parent_id;
         this.state = State::Open;
         this.forks = FORKS.load(Ordering::Relaxed);
@@ -138,20 +138,29 @@ impl PySpan {
         Ok(true)
     }
 
-    pub(super) fn write_start(slf: &Bound<'_, Self>, tracer: &PyTracer) -> PyResult<()> {
-        let py = slf.py();
-        let Some(parts) = slf.try_borrow().ok().and_then(|this| this.parts(py)) else { return Ok(()) };
-        let (input, data) = (parts.values[0].as_ref(), parts.values[2].as_ref());
-        let payloads = if tracer.tracer.writes_starts() {
-            Payloads::encode(py, [input, None, data, None], parts.extra.as_ref())
+    /// Writes the start, for the case that this process dies, and for exporters that write starts.
+    fn write_start(slf: &Bound<'_, Self>, tracer: &PyTracer) -> PyResult<()> {
+        let (py, tracer) = (slf.py(), &tracer.tracer);
+        let (payloads, held) = if tracer.writes_starts() {
+            let Some(parts) = slf.try_borrow().ok().and_then(|this| this.parts(py)) else { return Ok(()) };
+            let values = [parts.values[0].as_ref(), None, parts.values[2].as_ref(), None];
+            let payloads = Payloads::encode(py, values, parts.extra.as_ref());
+            let held = parts.head().with_raw(&payloads, None, |span| tracer.submit_raw_start(span));
+            (payloads, held)
         } else {
-            Payloads::peek(py, input, data, START_PAYLOAD_BYTES)
+            // Plain values run no code of the program, so that the span may be borrowed while they are written.
+            let Ok(this) = slf.try_borrow() else { return Ok(()) };
+            let bound = |value: &'_ Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
+            let (input, data) = (bound(&this.arguments.input), bound(&this.arguments.data));
+            let payloads = Payloads::peek(py, input.as_ref(), data.as_ref(), START_PAYLOAD_BYTES);
+            let held = this
+                .with_head(py, |head| head.with_raw(&payloads, None, |span| tracer.submit_raw_start(span)));
+            (payloads, held.unwrap_or_default())
         };
-        let held = parts.start(&tracer.tracer, &payloads);
         if let Ok(mut this) = slf.try_borrow_mut() {
             this.held = held;
         }
-        payloads.done(&tracer.tracer)
+        payloads.done(py, tracer)
     }
 
     /// Ends: writes the span as it is now.
@@ -163,9 +172,9 @@ impl PySpan {
                 return Ok(());
             }
             this.state = State::Ended;
-            let start = this.start.unwrap_or_else(Timestamp::now);
+            let start = this.start.unwrap_or_else(Tracer::now);
             // The clock may have been set back meanwhile, and no span ends before it starts.
-            let end = *this.end.get_or_insert_with(|| Timestamp::now().max(start));
+            let end = *this.end.get_or_insert_with(|| Tracer::now().max(start));
             let Some(trace) = this.trace.as_ref().map(|trace| trace.clone_ref(py)) else { return Ok(()) };
             let Some(parts) = this.parts(py) else { return Ok(()) };
             (parts, trace, end, std::mem::take(&mut this.held))
@@ -176,13 +185,12 @@ impl PySpan {
         }
         let values = parts.values.each_ref().map(Option::as_ref);
         let payloads = Payloads::encode(py, values, parts.extra.as_ref());
-        parts.end(tracer, &payloads, end, held);
-        payloads.done(tracer)
+        parts.head().with_raw(&payloads, Some(end), |span| tracer.submit_raw_end(span, held));
+        payloads.done(py, tracer)
     }
 
     /// Copies what is needed to write this span, so that it is not borrowed while code of the program runs.
-    pub(super) fn parts<'py>(&self, py: Python<'py>) -> Option<Parts<'py>> {
-        let trace = self.trace.as_ref()?.get();
+    fn parts<'py>(&self, py: Python<'py>) -> Option<Parts<'py>> {
         let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
         Some(Parts {
             id: self.id.clone()?,
@@ -191,9 +199,8 @@ impl PySpan {
             status: self.status,
             span_type: self.span_type,
             name: payloads::text_of(self.arguments.name.bind(py)),
-            trace_id: trace.trace_id.as_ref()?.bind(py).clone(),
             task_id: self.arguments.task_id.as_ref().and_then(|task| payloads::text_of(task.bind(py))),
-            group_id: trace.group_id.as_ref().map(|group| group.bind(py).clone()),
+            trace: self.trace.as_ref()?.bind(py).clone(),
             values: [
                 bound(&self.arguments.input),
                 bound(&self.arguments.output),
@@ -204,16 +211,30 @@ impl PySpan {
         })
     }
 
+    /// Calls `take` with what is written of this span besides payloads.
+    fn with_head<T>(&self, py: Python<'_>, take: impl FnOnce(Head<'_, '_>) -> T) -> Option<T> {
+        let name = payloads::text_of(self.arguments.name.bind(py));
+        let task_id = self.arguments.task_id.as_ref().and_then(|task| payloads::text_of(task.bind(py)));
+        Some(take(Head {
+            id: self.id.as_ref()?,
+            parent_id: self.parent_id.as_ref(),
+            start: self.start?,
+            status: self.status,
+            span_type: self.span_type,
+            name: name.as_ref(),
+            task_id: task_id.as_ref(),
+            trace: self.trace.as_ref()?.bind(py),
+        }))
+    }
+
     pub(super) fn leave_context(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let token = slf.try_borrow_mut().ok().and_then(|mut this| this.token.take());
         let (Some(token), Ok(current)) = (token, current(py)) else { return };
         // A generator may be closed in another context than the one it was entered in; there is nothing to put back
         // there, unless this span is what is current.
-        if current.reset.bind(py).call1((token,)).is_err()
-            && current.get.bind(py).call0().is_ok_and(|now| now.is(slf))
-        {
-            let _ = current.set.bind(py).call1((py.None(),));
+        if current.reset(py, token.bind(py)).is_err() && current.get(py).is_ok_and(|now| now.is(slf)) {
+            let _ = current.set(py, py.None().bind(py));
         }
     }
 
@@ -255,7 +276,7 @@ impl PySpan {
     pub(super) fn enter(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if Self::begin(slf)? {
-            let token = current(py)?.set.bind(py).call1((slf,))?;
+            let token = current(py)?.set(py, slf.as_any())?;
             if let Ok(mut this) = slf.try_borrow_mut() {
                 this.token = Some(token.unbind());
             }
@@ -280,16 +301,17 @@ impl PySpan {
             // An object may be freed while an exception is on its way.
             let pending = PyErr::take(py);
             self.put_error(py, "Abandoned", "the span was started and never ended");
-            let start = self.start.unwrap_or_else(Timestamp::now);
-            let end = *self.end.get_or_insert_with(|| Timestamp::now().max(start));
+            let start = self.start.unwrap_or_else(Tracer::now);
+            let end = *self.end.get_or_insert_with(|| Tracer::now().max(start));
             if let (Some(parts), Some(trace)) = (self.parts(py), &self.trace) {
                 let tracer = &trace.get().tracer.get().tracer;
                 if tracer.is_enabled() {
                     let values = parts.values.each_ref().map(Option::as_ref);
                     let payloads = Payloads::encode(py, values, parts.extra.as_ref());
-                    parts.end(tracer, &payloads, end, std::mem::take(&mut self.held));
+                    let held = std::mem::take(&mut self.held);
+                    parts.head().with_raw(&payloads, Some(end), |span| tracer.submit_raw_end(span, held));
                     // There is nobody to interrupt here.
-                    let _ = payloads.done(tracer);
+                    let _ = payloads.done(py, tracer);
                 }
             }
             if let Some(pending) = pending {

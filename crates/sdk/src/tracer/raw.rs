@@ -9,6 +9,7 @@ use endspan_spool::Held;
 use super::Tracer;
 use crate::account::Report;
 use crate::activity::Activity;
+use crate::clock;
 use crate::ids;
 use crate::lane::Phase;
 use crate::record::RawSpan;
@@ -16,6 +17,13 @@ use crate::record::RawSpan;
 /// What is held of a span between [`Tracer::submit_raw_start`] and [`Tracer::submit_raw_end`].
 #[derive(Debug, Default)]
 pub struct RawStart(Option<Held>);
+
+impl RawStart {
+    /// Returns whether anything is held, so that this must be kept until the span ends.
+    pub const fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 impl Tracer {
     /// Hands over a span whose payloads are encoded already: as an end if it has an end time, else as a start.
@@ -46,6 +54,12 @@ impl Tracer {
             let at = span.end.unwrap_or(span.start);
             span.write(|parts| self.pipeline.append_releasing(Phase::End, at, parts, start.0));
         }
+    }
+
+    /// Returns the present moment, as spans of this crate read it: without a call of the system where that can be had.
+    #[inline]
+    pub fn now() -> Timestamp {
+        clock::now()
     }
 
     /// Makes a new span id, the text of a UUID.
