@@ -16,7 +16,7 @@ use crate::exporter::Exporter;
 use crate::ids;
 use crate::lane::{Lane, LaneConfig, Phase};
 use crate::metrics::Metrics;
-use crate::worker::{Control, Worker};
+use crate::worker::{Arriving, Control, Worker};
 
 /// What is needed to begin: in the process that built the tracer, and again in each forked child.
 pub(crate) struct Plan {
@@ -34,6 +34,8 @@ pub(crate) struct Live {
     pub(crate) log: Log,
     control: UnboundedSender<Control>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether the thread waits for its next tick.
+    asleep: Arc<AtomicBool>,
     pub(crate) counters: Arc<Counters>,
     /// What a binding wants to know. Of this process alone: a fork may find a parent's lock held.
     pub(crate) watched: Arc<Watched>,
@@ -63,11 +65,20 @@ impl Live {
         let (control, orders) = unbounded_channel();
         let watched = Arc::new(Watched::new(&plan.watched));
         let metrics = Metrics::new(plan.metrics, Arc::clone(&watched));
-        let worker =
-            Worker::new(consumer, lanes, plan.exporters.clone(), Arc::clone(&counters), orders, metrics);
+        let asleep = Arc::new(AtomicBool::new(false));
+        let worker = Worker::new(
+            consumer,
+            lanes,
+            plan.exporters.clone(),
+            Arc::clone(&counters),
+            Arriving { control: orders, asleep: Arc::clone(&asleep) },
+            metrics,
+        );
         let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
         match thread {
-            Ok(thread) => Some(Self { log, control, thread: Mutex::new(Some(thread)), counters, watched }),
+            Ok(thread) => {
+                Some(Self { log, control, thread: Mutex::new(Some(thread)), asleep, counters, watched })
+            }
             Err(error) => {
                 aloud(
                     || tracing::error!(%error, "endspan cannot start its thread: nothing will be delivered"),
@@ -80,6 +91,22 @@ impl Live {
     /// Asks the thread for something. Returns `false`, without using the reply, if it has ended.
     pub(crate) fn ask(&self, control: Control) -> bool {
         self.control.send(control).is_ok()
+    }
+
+    /// Wakes the thread if it sleeps while the log needs it: a burst that meets a resting thread would fill memory until the
+    /// next tick, up to 50 ms, which a kill loses. Called after every append; a segment holds thousands.
+    #[inline]
+    pub(crate) fn attend(&self) {
+        if self.log.wants_maintenance() {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            self.ask(Control::Attend);
+        }
     }
 
     /// Waits for the thread to end. It must have been asked to.
@@ -244,5 +271,43 @@ impl Counters {
             recovered_records: self.recovered_records.load(Ordering::Relaxed),
             recovered_open_spans: self.recovered_open.load(Ordering::Relaxed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use endspan_spool::Meta;
+
+    use super::*;
+
+    #[test]
+    fn a_sleeping_thread_is_woken_once_when_a_segment_is_used_up() {
+        let options = Options { required_marks: 1, segment_bytes: 4096, ..Options::default() };
+        let Opened { log, mut consumer } = Log::open(options).unwrap();
+        let (control, mut orders) = unbounded_channel();
+        let live = Live {
+            log: log.clone(),
+            control,
+            thread: Mutex::default(),
+            asleep: Arc::new(AtomicBool::new(true)),
+            counters: Arc::new(Counters::new(log, Vec::new())),
+            watched: Arc::new(Watched::new(&Arc::default())),
+        };
+        let append = |records| {
+            for _ in 0..records {
+                live.log.append(Meta::kind(1), &[&[0; 1000]]).unwrap();
+                live.attend();
+            }
+        };
+        consumer.maintain();
+        append(1);
+        assert!(orders.try_recv().is_err(), "a segment is not used up by one record");
+        append(20);
+        assert!(matches!(orders.try_recv(), Ok(Control::Attend)));
+        assert!(orders.try_recv().is_err(), "it is awake already");
+        consumer.maintain();
+        live.asleep.store(true, Ordering::Relaxed);
+        append(20);
+        assert!(matches!(orders.try_recv(), Ok(Control::Attend)));
     }
 }

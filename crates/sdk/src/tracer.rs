@@ -274,7 +274,10 @@ impl Pipeline {
         } else {
             let meta = meta_of(phase, at);
             match live.log.append_releasing(meta, parts, &mut held) {
-                Ok(_) => return,
+                Ok(_) => {
+                    live.attend();
+                    return;
+                }
                 Err(AppendError::TooLarge { .. }) => {
                     match self.append_without_payloads(live, meta, parts, &mut held) {
                         Ok(()) => return,

@@ -2,12 +2,13 @@
 //!
 //! It brings its own small runtime, so that it works in synchronous and asynchronous programs, in forked children
 //! and inside Python alike. Nobody wakes it for a span: it looks at the log on a tick, which costs the callers
-//! nothing; only flush and shutdown wake it.
+//! nothing; flush and shutdown wake it, and a burst does that has used up a segment.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use endspan_model::DropReason;
@@ -15,7 +16,6 @@ use endspan_spool::{Consumer, Evicted, Payloads, Record};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock;
 use crate::diagnostics::{Throttle, aloud, quiet_this_thread};
@@ -33,7 +33,7 @@ mod recovery;
 mod report;
 mod request;
 
-pub(crate) use control::{Control, Reply};
+pub(crate) use control::{Arriving, Control, Reply};
 use control::{Flush, Shutdown};
 pub(crate) use handle::LogRecord;
 use recovery::Recovery;
@@ -71,7 +71,7 @@ pub(crate) struct Worker {
     engine: Engine<LogRecord>,
     exporters: Vec<Arc<dyn Exporter>>,
     counters: Arc<Counters>,
-    control: UnboundedReceiver<Control>,
+    arriving: Arriving,
     began: Instant,
     in_flight: FuturesUnordered<BoxFuture<'static, Finished>>,
     under_way: HashMap<(usize, RequestId), UnderWay>,
@@ -101,7 +101,7 @@ impl Worker {
         lanes: Vec<Lane>,
         exporters: Vec<Arc<dyn Exporter>>,
         counters: Arc<Counters>,
-        control: UnboundedReceiver<Control>,
+        arriving: Arriving,
         metrics: Metrics,
     ) -> Self {
         let now = Instant::now();
@@ -113,7 +113,7 @@ impl Worker {
             engine: Engine::new(lanes),
             exporters,
             counters,
-            control,
+            arriving,
             began: now,
             in_flight: FuturesUnordered::new(),
             under_way: HashMap::new(),
@@ -365,27 +365,30 @@ impl Worker {
         let pause = if wakeup == Moment::NEVER { tick } else { tick.min(wakeup.since(moment)) };
         // Tokio's clock has milliseconds; zero would spin.
         let sleep = tokio::time::sleep(pause.max(Duration::from_millis(1)));
-        let control = self.control.recv();
+        let control = self.arriving.control.recv();
         let finished = async {
             match self.in_flight.next().await {
                 Some(finished) => finished,
                 None => std::future::pending().await,
             }
         };
+        self.arriving.asleep.store(true, Ordering::Relaxed);
         let event = match select(select(pin!(finished), pin!(control)), pin!(sleep)).await {
-            Either::Left((Either::Left((finished, _)), _)) => Event::Finished(finished),
-            Either::Left((Either::Right((control, _)), _)) => Event::Control(control),
-            Either::Right(_) => return,
+            Either::Left((Either::Left((finished, _)), _)) => Some(Event::Finished(finished)),
+            Either::Left((Either::Right((control, _)), _)) => Some(Event::Control(control)),
+            Either::Right(_) => None,
         };
+        self.arriving.asleep.store(false, Ordering::Relaxed);
         match event {
-            Event::Finished(finished) => {
+            Some(Event::Finished(finished)) => {
                 self.finish(finished);
                 // Whatever else is ready belongs to the same round.
                 while let Some(Some(finished)) = self.in_flight.next().now_or_never() {
                     self.finish(finished);
                 }
             }
-            Event::Control(control) => self.obey(control),
+            Some(Event::Control(control)) => self.obey(control),
+            None => {}
         }
     }
 }

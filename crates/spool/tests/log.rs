@@ -344,6 +344,41 @@ fn a_producer_sees_when_waking_the_consumer_is_worth_it() {
 }
 
 #[test]
+fn a_consumer_in_the_middle_of_long_work_keeps_segments_ready() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let options = Options { directory: Some(directory.path().into()), ..small() };
+    let mut opened = Log::open(options).expect("open");
+    opened.consumer.maintain();
+    let ready = opened.log.stats().prepared_segments;
+    for _ in 0..400 {
+        opened.log.append(Meta::default(), &[&[0; 100]]).expect("append");
+        opened.consumer.replenish();
+        assert!(!opened.log.wants_maintenance());
+        assert!(opened.log.stats().prepared_segments >= ready);
+    }
+    let stats = opened.log.stats();
+    assert_eq!(stats.unspooled_records, 0, "no producer had to take memory");
+    assert!(stats.prepared_segments <= ready + 1, "one was used up at a time: {stats:?}");
+    opened.consumer.close();
+    // What follows is no business of a closed log.
+    assert!(opened.log.append(Meta::default(), &[b"late"]).is_err());
+}
+
+#[test]
+fn no_more_segments_are_kept_ready_than_were_used_up() {
+    let mut opened =
+        Log::open(Options { max_bytes: 64 << 20, max_resident_bytes: 64 << 20, ..small() }).expect("open");
+    for used_up in [2, 5, 9] {
+        let before = opened.log.stats().segments;
+        while opened.log.stats().segments < before + used_up {
+            opened.log.append(Meta::default(), &[&[0; 100]]).expect("append");
+        }
+        opened.consumer.maintain();
+        assert_eq!(opened.log.stats().prepared_segments, (used_up + 1).max(3));
+    }
+}
+
+#[test]
 fn impossible_options_are_refused() {
     use endspan_spool::{MAX_USER_HEADER_BYTES, OptionsError};
     let refused = |options: Options| Log::open(options).expect_err("refused");

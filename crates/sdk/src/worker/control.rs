@@ -1,8 +1,11 @@
 //! Flush and shutdown: what callers ask of the thread, and how it ends.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use endspan_model::DropReason;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{Worker, handle};
 use crate::account::Report;
@@ -15,6 +18,15 @@ pub(crate) enum Control {
     Flush { timeout: Duration, reply: Reply },
     /// The same, and then end. With `leave`, what cannot be delivered now may stay in the spool at once.
     Shutdown { timeout: Duration, leave: bool, reply: Reply },
+    /// Look after the log: a burst has used up a segment.
+    Attend,
+}
+
+/// How callers reach the thread.
+pub(crate) struct Arriving {
+    pub(crate) control: UnboundedReceiver<Control>,
+    /// Whether the thread waits for its next tick, for those who would wake it.
+    pub(crate) asleep: Arc<AtomicBool>,
 }
 
 /// Takes the report of a flush or shutdown.
@@ -62,6 +74,8 @@ impl Worker {
                     None => self.shutdown = Some(Shutdown { deadline, leave, replies: vec![reply] }),
                 }
             }
+            // `read_log` above did, and the round that follows goes on.
+            Some(Control::Attend) => {}
             // Every handle is gone and nobody asked for a shutdown.
             None => {
                 self.shutdown.get_or_insert(Shutdown { deadline: now, leave: true, replies: Vec::new() });
@@ -134,9 +148,10 @@ impl Worker {
             reply(report.clone());
         }
         // Callers that asked while this thread was ending.
-        while let Ok(Control::Flush { reply, .. } | Control::Shutdown { reply, .. }) = self.control.try_recv()
-        {
-            reply(report.clone());
+        while let Ok(control) = self.arriving.control.try_recv() {
+            if let Control::Flush { reply, .. } | Control::Shutdown { reply, .. } = control {
+                reply(report.clone());
+            }
         }
     }
 }
