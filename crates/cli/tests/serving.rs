@@ -167,6 +167,57 @@ fn sighup_reads_keys_again_and_ends_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// A certificate that was renewed counts from the next connection on, at once when the server is told so.
+#[cfg(unix)]
+#[test]
+fn sighup_takes_over_a_renewed_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let (chain, key) = (file("chain.pem"), file("key.pem"));
+    let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (first, second) = (pair(), pair());
+    for (name, pair) in [("first.pem", &first), ("second.pem", &second)] {
+        std::fs::write(file(name), pair.cert.pem()).unwrap();
+    }
+    let put = |pair: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        std::fs::write(&chain, pair.cert.pem()).unwrap();
+        std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    };
+    put(&first);
+    let mut command = endspan();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "info", "--data"]).arg(file("data"));
+    command.arg("--tls-cert").arg(&chain).arg("--tls-key").arg(&key);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port =
+        line.split_whitespace().find_map(|word| word.trim_end_matches(',').rsplit_once(':')).unwrap().1;
+    let url = format!("https://localhost:{port}");
+    let is_trusted = |name: &str| {
+        let mut list = endspan();
+        list.args(["ls", "--server", &url]).env("SSL_CERT_FILE", file(name)).env_remove("SSL_CERT_DIR");
+        list.output().unwrap().status.success()
+    };
+    assert!(is_trusted("first.pem") && !is_trusted("second.pem"), "{line}");
+    put(&second);
+    let pid = child.id().to_string();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    };
+    signal("-HUP");
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    for wanted in ["reads the certificate again, as it was told to", "took over a changed certificate"] {
+        while !said.contains(wanted) {
+            assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
+        }
+    }
+    assert!(is_trusted("second.pem") && !is_trusted("first.pem"), "{said}");
+    signal("-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn limits_are_settings() {
     let directory = tempfile::tempdir().unwrap();

@@ -50,6 +50,10 @@ pub struct Config {
     pub max_search_bytes: usize,
     /// How long a search may look before it is refused, or answered in part when the client allows that. Default 10 s.
     pub search_timeout: Duration,
+    /// How long the list of traces, and the search within one, look for text before they answer with what they have. Default 2 s.
+    pub trace_text_timeout: Duration,
+    /// How long one request deletes before it answers that more is left; at least a piece. Default 5 s.
+    pub delete_timeout: Duration,
     /// Takes credentials out of spans before they are stored or answered (`sgp-api` 3.4), on every API that
     /// writes; `None` keeps them. Default the built-in patterns.
     pub redactor: Option<Arc<Redactor>>,
@@ -89,6 +93,8 @@ impl Default for Config {
             max_live_subscribers: 256,
             max_search_bytes: 32 * 1024 * 1024,
             search_timeout: Duration::from_secs(10),
+            trace_text_timeout: Duration::from_secs(2),
+            delete_timeout: Duration::from_secs(5),
             redactor: Redactor::new(&RedactionConfig::default()).ok().map(Arc::new),
             prices: Arc::new(PriceTable::built_in().clone()),
             header_timeout: Duration::from_secs(60),

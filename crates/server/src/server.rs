@@ -38,6 +38,9 @@ const BACKLOG: u32 = 4096;
 /// Most headers in a request's head; more is 431.
 const MAX_HEADERS: usize = 100;
 
+/// Most bytes of a request's head; more is 431. What a connection can make the server hold without sending a request.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
 /// How long to wait after the system had no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -246,6 +249,7 @@ async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, app: 
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.header_timeout)
         .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(io, service);
     connection::drive(connection, &app).await;
 }

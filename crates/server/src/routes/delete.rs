@@ -1,7 +1,7 @@
 //! `DELETE /api/traces/{trace_id}` and `DELETE /api/traces`: taking traces out of the store.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -25,9 +25,6 @@ use crate::retention::{self, PIECE_SPANS, Reason};
 use crate::routes::{observed, schema, segment};
 use crate::telemetry::Route;
 use crate::text::query_pairs;
-
-/// How long one request deletes before it answers that more is left.
-const WORK_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(delete_trace)).routes(routes!(delete_range))
@@ -137,7 +134,8 @@ fn moment(text: &str) -> Option<Timestamp> {
 async fn delete(app: &App, parts: &Parts, what: Deleting) -> Result<Deleted, Problem> {
     let account = selected_account(&parts.headers)?;
     let start = Instant::now();
-    let piece = |_: &Deleted| (start.elapsed() < WORK_TIME).then_some(PIECE_SPANS);
+    let timeout = app.config.delete_timeout;
+    let piece = |deleted: &Deleted| (deleted.spans == 0 || start.elapsed() < timeout).then_some(PIECE_SPANS);
     Ok(retention::delete(app, account.as_ref(), what, Reason::Request, piece).await?)
 }
 

@@ -186,7 +186,7 @@ impl Harness {
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        let _ = tokio::time::timeout(Duration::from_secs(5), read).await.expect("the server closes");
+        let _ = tokio::time::timeout(Duration::from_secs(60), read).await.expect("the server closes");
         String::from_utf8_lossy(&answer).into_owned()
     }
 

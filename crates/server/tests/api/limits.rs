@@ -357,19 +357,154 @@ async fn lists_and_groups_of_a_search_are_bounded() {
 
 #[tokio::test]
 async fn a_head_over_its_bytes_is_431() {
+    const MOST: usize = 64 * 1024;
+    let head = |bytes: usize| {
+        let mut head = b"GET /healthz HTTP/1.1\r\nhost: t\r\nx: ".to_vec();
+        head.resize(bytes, b'y');
+        head
+    };
     let server = Harness::start().await;
-    let long = format!("GET /healthz HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "y".repeat(4_000_000));
-    // The answer may be lost, as the connection closes while the client is still sending.
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let _ = stream.write_all(long.as_bytes()).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    assert!(
-        answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "),
-        "{}",
-        String::from_utf8_lossy(&answer)
+    // No byte more than the server takes in, so that its answer is not lost with a connection that has bytes left to read. The
+    // head has not ended: without the bound the server would wait for the rest of it.
+    let answer = server.raw(&head(MOST)).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let mut longest = head(MOST - 1024);
+    longest.extend_from_slice(b"\r\nconnection: close\r\n\r\n");
+    let answer = server.raw(&longest).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// What the documents say of limits that a test cannot wait for.
+#[test]
+fn the_defaults_are_as_documented() {
+    let config = Config::default();
+    assert_eq!((config.max_body_bytes, config.max_span_bytes), (64 << 20, 32 << 20));
+    assert_eq!((config.max_in_flight_requests, config.max_in_flight_bytes), (4096, 256 << 20));
+    assert_eq!((config.max_connections, config.max_live_subscribers), (10_000, 256));
+    assert_eq!(config.max_search_bytes, 32 << 20);
+    let seconds = [
+        config.search_timeout,
+        config.trace_text_timeout,
+        config.delete_timeout,
+        config.header_timeout,
+        config.body_timeout,
+        config.write_timeout,
+        config.shutdown_timeout,
+    ];
+    assert_eq!(seconds.map(|time| time.as_secs()), [10, 2, 5, 60, 30, 30, 30]);
+}
+
+/// Stores spans `s0`, `s1`, ... of a trace, a thousand a request.
+async fn store_spans(server: &Harness, trace: &str, count: usize) {
+    let ids: Vec<usize> = (0..count).collect();
+    for ids in ids.chunks(1000) {
+        let items: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                json!({"id": format!("s{id}"), "trace_id": trace, "name": "n", "start_timestamp": 1_704_067_200 + id,
+                    "input": {"text": "common"}})
+            })
+            .collect();
+        let headers = [JSON, ("prefer", "return=minimal")];
+        server.send("PUT", "/v5/spans/batch", &headers, json!({ "items": items }).to_string()).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn looking_for_text_in_traces_ends_in_time() {
+    let server = with(Config { trace_text_timeout: Duration::ZERO, ..Config::default() }).await;
+    for trace in ["t1", "t2", "t3"] {
+        store_spans(&server, trace, 2).await;
+    }
+    let mut after = String::new();
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        let page = server.get(&format!("/api/traces?text=common{after}")).await.ok();
+        seen.extend(page["traces"].as_array().unwrap().iter().map(|trace| trace["trace_id"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        assert_eq!(page["partial"], true);
+        after = format!("&after={next}");
+    }
+    seen.sort_by_key(ToString::to_string);
+    assert_eq!(seen, ["t1", "t2", "t3"]);
+    assert!(!after.is_empty(), "one page had everything");
+    let found = server.get("/api/traces/t1/search?text=common").await.ok();
+    assert_eq!(found, json!({"ids": ["s0"], "partial": true}));
+    // Time counts for text only.
+    let all = server.get("/api/traces").await.ok();
+    assert_eq!((all["traces"].as_array().unwrap().len(), &all["partial"]), (3, &json!(false)));
+}
+
+#[tokio::test]
+async fn a_search_within_a_trace_finds_so_many() {
+    let server = Harness::start().await;
+    store_spans(&server, "t", 10_001).await;
+    let found = server.get("/api/traces/t/search?text=common").await.ok();
+    assert_eq!((found["ids"].as_array().unwrap().len(), &found["partial"]), (10_000, &json!(true)));
+}
+
+#[tokio::test]
+async fn a_deletion_ends_in_time_and_goes_on() {
+    let server = with(Config { delete_timeout: Duration::ZERO, ..Config::default() }).await;
+    store_spans(&server, "t", 1001).await;
+    for (path, spans, more) in [
+        ("/api/traces/t", 500, true),
+        ("/api/traces?start_before=2030-01-01", 500, true),
+        ("/api/traces/t", 1, false),
+    ] {
+        let deleted = server.send("DELETE", path, &[], "").await.ok();
+        assert_eq!((&deleted["spans"], &deleted["more"]), (&json!(spans), &json!(more)), "{path}");
+    }
+    server.send("DELETE", "/api/traces/t", &[], "").await.refused(404);
+}
+
+#[tokio::test]
+async fn terms_and_assessment_filters_have_bounds_on_every_route() {
+    let server = Harness::start().await;
+    store_spans(&server, "t", 1).await;
+    let query = |name: &str, value: &str, count: usize| format!("{name}={value}&").repeat(count);
+    for (count, status) in [(10, 200), (11, 422)] {
+        let texts = query("text", "common", count);
+        let filters = query("assessment", "rating", count);
+        for path in [
+            format!("/api/traces?{texts}"),
+            format!("/api/traces/t/search?{texts}"),
+            format!("/api/traces?{filters}"),
+        ] {
+            assert_eq!(server.get(&path).await.status, status, "{path}");
+        }
+        let terms = json!({ "search_texts": vec!["common"; count] }).to_string();
+        assert_eq!(server.post("/v5/spans/search", terms).await.status, status, "{count} terms");
+        let path = format!("/v5/spans/search?{filters}");
+        assert_eq!(server.post(&path, "{}").await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn assessments_have_bounds_by_number_content_and_bytes_of_a_list() {
+    let server = with(Config { max_search_bytes: 300 * 1024, ..Config::default() }).await;
+    store_spans(&server, "t", 2).await;
+    let comment = |span: &str, bytes: usize| {
+        let text = "c".repeat(bytes);
+        json!({"trace_id": "t", "span_id": span, "assessment_type": "comment", "comment": text}).to_string()
+    };
+    const ROUTE: &str = "/v5/span-assessments";
+    server.post(ROUTE, comment("s0", 256 * 1024 + 1)).await.refused(413);
+    server.post(ROUTE, comment("s0", 255 * 1024)).await.ok();
+    let list = format!("{ROUTE}?trace_id=t");
+    assert_eq!(server.get(&list).await.ok()["total"], 1);
+    server.post(ROUTE, comment("s0", 255 * 1024)).await.ok();
+    let refused = server.get(&list).await.refused(400);
+    assert!(refused["detail"].as_str().unwrap().starts_with("SEARCH_RESULT_TOO_LARGE"), "{refused}");
+    let trace = server.get("/api/traces/t").await.ok();
+    assert_eq!(
+        (trace["assessments"].as_array().unwrap().len(), &trace["assessments_cut"]),
+        (1, &json!(true))
     );
-    server.get("/healthz").await.ok();
+    for _ in 0..100 {
+        server.post(ROUTE, comment("s1", 1)).await.ok();
+    }
+    server.post(ROUTE, comment("s1", 1)).await.refused(422);
 }
 
 #[tokio::test]

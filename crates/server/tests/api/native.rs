@@ -422,7 +422,7 @@ impl Tail {
                 self.text = rest.to_owned();
                 return Some(block);
             }
-            let frame = tokio::time::timeout(Duration::from_secs(10), self.body.frame());
+            let frame = tokio::time::timeout(Duration::from_secs(120), self.body.frame());
             let frame = frame.await.expect("the tail says something")?.unwrap();
             self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
         }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::refusal::{ReadError, refuse};
-use super::traces::{TEXT_SEARCH_TIME, TraceIdPath, text_query};
+use super::traces::{TraceIdPath, text_query};
 use crate::account::selected_account;
 use crate::app::App;
 use crate::problem::Problem;
@@ -81,7 +81,7 @@ async fn find(app: &App, parts: &Parts) -> Result<Response, Problem> {
         direction: SortDirection::Ascending,
         limit: PIECE_SPANS,
         max_bytes: Some(PIECE_BYTES),
-        deadline: Instant::now().checked_add(TEXT_SEARCH_TIME),
+        deadline: Instant::now().checked_add(app.config.trace_text_timeout),
         ..SpanQuery::default()
     };
     let mut found = Found { ids: Vec::new(), partial: false };

@@ -31,9 +31,6 @@ use crate::text::{push_assessment_filter, query_pairs, whole_number};
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: i64 = 1000;
 
-/// A search for text ends its page after this time, with a cursor that goes on: a reader sees what was found so far.
-pub(super) const TEXT_SEARCH_TIME: Duration = Duration::from_secs(2);
-
 /// The query of `GET /api/traces`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -106,7 +103,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request<Body>) ->
 
 async fn find_page(app: &App, parts: &Parts) -> Result<Response, Problem> {
     let account = selected_account(&parts.headers)?;
-    let query = parse(parts.uri.query())?;
+    let query = parse(parts.uri.query(), app.config.trace_text_timeout)?;
     let page = app.store.list_traces(account.as_ref(), &query).await?;
     let mut answer = b"{\"traces\":".to_vec();
     push_list(&mut answer, &page.traces, push_summary);
@@ -128,7 +125,7 @@ pub(super) fn text_query(query: Option<&str>) -> Result<TextQuery, Problem> {
 }
 
 /// Empty values ask for nothing; the last of a repeated parameter counts, but for `assessment` and `text`.
-fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
+fn parse(query: Option<&str>, text_timeout: Duration) -> Result<TraceQuery, Problem> {
     let mut parsed = TraceQuery { limit: DEFAULT_LIMIT, ..TraceQuery::default() };
     let filter = &mut parsed.filter;
     for (name, value) in query_pairs(query) {
@@ -179,7 +176,8 @@ fn parse(query: Option<&str>) -> Result<TraceQuery, Problem> {
     }
     filter.text = text_query(query)?;
     if !filter.text.is_empty() {
-        parsed.deadline = Instant::now().checked_add(TEXT_SEARCH_TIME);
+        // The page ends then, with a cursor that goes on: a reader sees what was found so far.
+        parsed.deadline = Instant::now().checked_add(text_timeout);
     }
     Ok(parsed)
 }

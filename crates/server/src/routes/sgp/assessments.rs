@@ -85,7 +85,8 @@ fn refused_by_store(outcome: AssessmentOutcome) -> Refused {
             "the span has an overwrite already: update or delete that one",
         ),
         AssessmentOutcome::TooMany => {
-            in_body("span_id", format!("the span has {MAX_PER_SPAN} assessments already"))
+            // Not `span_id`: of that every mistake is 400.
+            in_body("assessments", format!("the span has {MAX_PER_SPAN} assessments already"))
         }
         _ => NOT_FOUND,
     }
