@@ -70,6 +70,19 @@ impl Span {
     }
 }
 
+/// Returns how many bytes the spans are as JSON: what figures call raw.
+pub fn raw_bytes(spans: &[Span]) -> usize {
+    let mut text = String::new();
+    spans
+        .iter()
+        .map(|span| {
+            text.clear();
+            span.json(&mut text);
+            text.len()
+        })
+        .sum()
+}
+
 /// Microseconds since the Unix epoch as RFC 3339 in UTC.
 pub fn iso(us: i64) -> String {
     endspan_model::Timestamp::from_unix_micros(us)

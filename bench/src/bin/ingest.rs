@@ -11,7 +11,7 @@ use endspan_bench::bodies;
 use endspan_bench::http::{self, Load, Requests};
 use endspan_bench::process::ServerProcess;
 use endspan_bench::statistics::{median, percentile, print_table};
-use endspan_bench::workload::{Ev, Gen, Set, Span, events, uuid_str};
+use endspan_bench::workload::{Ev, Gen, Set, Span, events, raw_bytes, uuid_str};
 
 /// Measures a started `endspan serve` on two workloads.
 #[derive(Parser)]
@@ -287,16 +287,4 @@ fn batches(spans: &[&Span], headers: &str, size: usize) -> Requests {
 fn put(items: &[String], headers: &str) -> Vec<u8> {
     let body = format!("{{\"items\":[{}]}}", items.join(","));
     http::request("PUT", "/v5/spans/batch", headers, body.as_bytes())
-}
-
-fn raw_bytes(spans: &[Span]) -> usize {
-    let mut text = String::new();
-    spans
-        .iter()
-        .map(|span| {
-            text.clear();
-            span.json(&mut text);
-            text.len()
-        })
-        .sum()
 }

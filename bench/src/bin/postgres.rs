@@ -13,7 +13,7 @@ use endspan_bench::bodies;
 use endspan_bench::http::{self, Requests};
 use endspan_bench::process::ServerProcess;
 use endspan_bench::statistics::{percentile, print_table};
-use endspan_bench::workload::{Ev, Gen, Set, Span, events, uuid_str};
+use endspan_bench::workload::{Ev, Gen, Set, Span, events, raw_bytes, uuid_str};
 use endspan_testkit::TestPostgres;
 use tokio_postgres::NoTls;
 
@@ -251,16 +251,4 @@ fn batches(items: &[String]) -> Requests {
         http::request("PUT", "/v5/spans/batch", MINIMAL, body.as_bytes())
     };
     items.chunks(100).map(put).collect()
-}
-
-fn raw_bytes(spans: &[Span]) -> usize {
-    let mut text = String::new();
-    spans
-        .iter()
-        .map(|span| {
-            text.clear();
-            span.json(&mut text);
-            text.len()
-        })
-        .sum()
 }

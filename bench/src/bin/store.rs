@@ -11,7 +11,7 @@ use clap::Parser;
 use endspan_bench::made::to_span;
 use endspan_bench::process::directory_bytes;
 use endspan_bench::statistics::{median, percentile, print_table};
-use endspan_bench::workload::{Ev, Gen, Set, Span as Made, events};
+use endspan_bench::workload::{Ev, Gen, Set, Span as Made, events, raw_bytes};
 use endspan_model::{AccountId, Span, SpanId, TraceId};
 use endspan_store::{SpanStore, WriteOperation, WriteRequest};
 use endspan_store_embedded::{EmbeddedStore, Options};
@@ -156,18 +156,6 @@ fn in_end_order(made: &[Made]) -> Result<Vec<Span>> {
             Ev::Start(_) => None,
         })
         .collect()
-}
-
-fn raw_bytes(spans: &[Made]) -> usize {
-    let mut text = String::new();
-    spans
-        .iter()
-        .map(|span| {
-            text.clear();
-            span.json(&mut text);
-            text.len()
-        })
-        .sum()
 }
 
 fn cpu_seconds() -> f64 {

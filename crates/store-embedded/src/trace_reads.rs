@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashSet, fmt::Write as _, time::Instant};
 
 use endspan_model::{AccountId, SpanId, Timestamp, TraceId};
 use endspan_store::{
-    SpanHeader, TraceFilter, TracePage, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor,
+    SpanHeader, TraceFilter, TracePage, TraceQuery, TraceSummary, cursor::TraceCursor, engine::state_codes,
 };
 use rusqlite::{Row, Rows, params};
 
@@ -387,20 +387,11 @@ fn conditions(filter: &TraceFilter) -> String {
         None => {}
     }
     if !filter.states.is_empty() {
-        let codes: Vec<&str> = filter
-            .states
-            .iter()
-            .map(|state| match state {
-                TraceState::Error => "2",
-                TraceState::Canceled => "3",
-                TraceState::Running => "0",
-                TraceState::Ok => "1",
-            })
-            .collect();
+        let codes = state_codes(&filter.states);
         let _ = write!(
             sql,
             " AND (CASE WHEN h.parent_id IS NULL AND h.status IN (2, 3) THEN h.status ELSE t.open_count = 0 END) IN ({})",
-            codes.join(", ")
+            codes
         );
     }
     sql

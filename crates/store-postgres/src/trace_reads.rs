@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Instant};
 
 use endspan_model::{AccountId, TraceId};
 use endspan_store::{
-    SpanHeader, TraceFilter, TracePage, TraceQuery, TraceState, TraceSummary, cursor::TraceCursor,
+    SpanHeader, TraceFilter, TracePage, TraceQuery, TraceSummary, cursor::TraceCursor, engine::state_codes,
 };
 
 use crate::{
@@ -195,21 +195,12 @@ fn conditions(filter: &TraceFilter) -> String {
         None => {}
     }
     if !filter.states.is_empty() {
-        let codes: Vec<&str> = filter
-            .states
-            .iter()
-            .map(|state| match state {
-                TraceState::Error => "2",
-                TraceState::Canceled => "3",
-                TraceState::Running => "0",
-                TraceState::Ok => "1",
-            })
-            .collect();
+        let codes = state_codes(&filter.states);
         let _ = write!(
             sql,
             " AND (CASE WHEN NOT t.head_has_parent AND t.head_status IN (2, 3) THEN t.head_status \
              WHEN t.open_count = 0 THEN 1 ELSE 0 END) IN ({})",
-            codes.join(", ")
+            codes
         );
     }
     sql.push_str(&trace_condition(&filter.assessments));

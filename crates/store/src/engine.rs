@@ -7,5 +7,5 @@ mod facts;
 mod summary;
 
 pub use backlog::{Answer, Backlog, BacklogLimits, QueuedWrite};
-pub use facts::{Facts, Usage, stored_count};
+pub use facts::{Facts, Usage, state_codes, stored_count};
 pub use summary::{Head, Summary, Used};

@@ -10,6 +10,7 @@ mod number;
 mod text;
 
 pub(crate) use members::{member, members};
+pub(crate) use text::push_optional_string;
 pub use text::push_string;
 pub(crate) use text::{compact, unescape};
 

@@ -90,3 +90,24 @@ export function useKeys(handlers: Record<string, Handler>): void {
     return () => document.removeEventListener("keydown", listen);
   }, []);
 }
+
+/** The keys that move a cursor through a list: by one, by a page, and to its ends. */
+export function moveKeys(
+  at: number,
+  count: number,
+  page: number,
+  move: (to: number) => void,
+): Record<string, () => void> {
+  const next = () => move(at + 1);
+  const previous = () => move(at - 1);
+  return {
+    ArrowDown: next,
+    j: next,
+    ArrowUp: previous,
+    k: previous,
+    PageDown: () => move(at + page),
+    PageUp: () => move(at - page),
+    Home: () => move(0),
+    End: () => move(count - 1),
+  };
+}

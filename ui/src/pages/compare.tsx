@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { listTraces, readStructure } from "../api/client";
 import { useTitle } from "../app";
 import { Icon, KindIcon } from "../components/icon";
-import { useKeys } from "../components/keys";
+import { moveKeys, useKeys } from "../components/keys";
 import { memo } from "../components/memo";
 import { useNarrow, useRows } from "../components/virtual";
 import { alignTrees, type Pair } from "../model/align";
@@ -186,14 +186,7 @@ function Comparison(props: { a: Side; b: Side }) {
     }
   };
   useKeys({
-    ArrowDown: () => move(at + 1),
-    j: () => move(at + 1),
-    ArrowUp: () => move(at - 1),
-    k: () => move(at - 1),
-    PageDown: () => move(at + rows.page),
-    PageUp: () => move(at - rows.page),
-    Home: () => move(0),
-    End: () => move(lines.length - 1),
+    ...moveKeys(at, lines.length, rows.page, move),
     n: () => jump(1),
     N: () => jump(-1),
     ArrowLeft: () => {

@@ -1,39 +1,26 @@
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
 import { makeTrace } from "../runs";
-import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
-import { startServer, type TestServer } from "./server";
+import { expectAccessible, keepPicture, texts } from "./browser";
+import type { TestServer } from "./server";
+import { setStage } from "./stage";
 
-let browser: Browser;
 let server: TestServer;
 let page: Page;
-let watch: Watch;
 const now = Date.now() * 1000;
 const a = makeTrace({ seed: 3, start: now - 100e6, spans: 60, scenario: 0 });
 const b = makeTrace({ seed: 4, start: now - 200e6, spans: 50, scenario: 0 });
 const large = makeTrace({ seed: 12, start: now - 90_000e6, spans: 100_000, payloads: false });
 
-beforeAll(async () => {
-  browser = await openBrowser();
-  server = await startServer();
-  await server.write(a);
-  await server.write(b);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-beforeEach(async () => {
-  page = await openChecked(browser);
-  watch = new Watch(page, server.base);
-});
-
-afterEach(async () => {
-  await page.context().close();
-  watch.check();
-});
+setStage(
+  async (server) => {
+    await server.write(a);
+    await server.write(b);
+  },
+  (stage) => {
+    ({ server, page } = stage);
+  },
+);
 
 describe("compare", () => {
   it("asks for two traces, aligns them and marks what differs", async () => {

@@ -1,13 +1,13 @@
 import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeTrace, type SampleSpan } from "../runs";
-import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
-import { startServer, type TestServer } from "./server";
+import { expectAccessible, keepPicture, openChecked, texts } from "./browser";
+import type { TestServer } from "./server";
+import { setStage } from "./stage";
 
 let browser: Browser;
 let server: TestServer;
 let page: Page;
-let watch: Watch;
 const now = Date.now() * 1000;
 const support = makeTrace({ seed: 3, start: now - 100e6, spans: 60, scenario: 0 });
 const code = makeTrace({ seed: 8, start: now - 200e6, spans: 40, scenario: 1 });
@@ -35,26 +35,14 @@ const address = (spans: SampleSpan[], query = "") => `${server.base}/traces/${sp
 const calls = (spans: SampleSpan[]) =>
   spans.filter((span) => span.type === "COMPLETION" && span.status === "SUCCESS");
 
-beforeAll(async () => {
-  browser = await openBrowser();
-  server = await startServer();
-  for (const spans of [support, code, odd, running, hostile]) await server.write(spans);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-beforeEach(async () => {
-  page = await openChecked(browser);
-  watch = new Watch(page, server.base);
-});
-
-afterEach(async () => {
-  await page.context().close();
-  watch.check();
-});
+setStage(
+  async (server) => {
+    for (const spans of [support, code, odd, running, hostile]) await server.write(spans);
+  },
+  (stage) => {
+    ({ browser, server, page } = stage);
+  },
+);
 
 describe("trace page", () => {
   it("shows tree and timeline, folded repeats, totals and failures", async () => {

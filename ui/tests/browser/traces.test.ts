@@ -1,38 +1,26 @@
 import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeTrace, type SampleSpan } from "../runs";
-import { expectAccessible, keepPicture, openBrowser, openChecked, texts, Watch } from "./browser";
+import { expectAccessible, keepPicture, openChecked, texts } from "./browser";
 import { startServer, type TestServer } from "./server";
+import { setStage } from "./stage";
 
 let browser: Browser;
 let server: TestServer;
 let page: Page;
-let watch: Watch;
 const now = Date.now() * 1000;
 const runs = Array.from({ length: 40 }, (_, i) => makeTrace({ seed: 400 + i, start: now - 60e6 - i * 30e6 }));
 const running = makeTrace({ seed: 5, start: now - 20e6, spans: 12, scenario: 1, running: true });
 
-beforeAll(async () => {
-  browser = await openBrowser();
-  server = await startServer();
-  for (const run of runs) await server.write(run);
-  await server.write(running);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-beforeEach(async () => {
-  page = await openChecked(browser);
-  watch = new Watch(page, server.base);
-});
-
-afterEach(async () => {
-  await page.context().close();
-  watch.check();
-});
+setStage(
+  async (server) => {
+    for (const run of runs) await server.write(run);
+    await server.write(running);
+  },
+  (stage) => {
+    ({ browser, server, page } = stage);
+  },
+);
 
 function plain(name: string, trace: string): SampleSpan {
   const start = Date.now() * 1000 - 1000;

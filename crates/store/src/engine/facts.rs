@@ -2,6 +2,8 @@
 
 use endspan_model::{Facets, Span, Status, Timestamp, UsageKind};
 
+use crate::TraceState;
+
 /// What a span contributes to the summary of its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -58,4 +60,16 @@ impl Usage {
 /// Returns a count in the form of a column; such counts are small ([`Facets`]).
 pub fn stored_count(count: Option<u64>) -> Option<i64> {
     count.and_then(|count| i64::try_from(count).ok())
+}
+
+/// Returns the codes of states, listed for SQL: those of [`Status`] for failed and canceled traces, 0 for running ones, and
+/// 1 for all others.
+pub fn state_codes(states: &[TraceState]) -> String {
+    let code = |state: &TraceState| match state {
+        TraceState::Running => "0",
+        TraceState::Ok => "1",
+        TraceState::Error => "2",
+        TraceState::Canceled => "3",
+    };
+    states.iter().map(code).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@ use endspan_model::DropReason;
 use serde::Deserialize;
 
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::json::push_string;
+use crate::json::{push_optional_string, push_string};
 
 /// What became of one item of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +77,12 @@ pub fn encode_batch_answer<'a>(
         list.extend_from_slice(b",\"outcome\":\"");
         list.extend_from_slice(name.as_bytes());
         list.extend_from_slice(b"\",\"id\":");
-        push_optional(&mut list, id);
+        push_optional_string(&mut list, id);
         if let BatchOutcome::Rejected { reason, field, message } = outcome {
             list.extend_from_slice(b",\"reason\":");
             push_string(&mut list, reason.as_str());
             list.extend_from_slice(b",\"field\":");
-            push_optional(&mut list, field.as_deref());
+            push_optional_string(&mut list, field.as_deref());
             list.extend_from_slice(b",\"message\":");
             push_string(&mut list, message);
         }
@@ -97,13 +97,6 @@ pub fn encode_batch_answer<'a>(
     out.append(&mut list);
     out.extend_from_slice(b"]}");
     out
-}
-
-fn push_optional(out: &mut Vec<u8>, text: Option<&str>) {
-    match text {
-        Some(text) => push_string(out, text),
-        None => out.extend_from_slice(b"null"),
-    }
 }
 
 /// Reads the answer to a batch. Items with an unknown outcome or reason count as rejected for

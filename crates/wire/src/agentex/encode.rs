@@ -1,6 +1,6 @@
 use endspan_model::{Payload, Span};
 
-use crate::json::push_string;
+use crate::json::{push_optional_string, push_string};
 use crate::shape::push_object_or_objects;
 use crate::time;
 
@@ -121,10 +121,7 @@ pub fn encode_batch<Item: AsRef<[u8]>>(items: &[Item]) -> Vec<u8> {
 
 fn push_text(out: &mut Vec<u8>, key: &[u8], text: Option<&str>) {
     out.extend_from_slice(key);
-    match text {
-        Some(text) => push_string(out, text),
-        None => out.extend_from_slice(b"null"),
-    }
+    push_optional_string(out, text);
 }
 
 fn push_payload(out: &mut Vec<u8>, key: &[u8], payload: Option<&Payload>) {

@@ -160,6 +160,14 @@ fn unescape_one(text: &[u8]) -> (char, usize) {
     (simple, 2)
 }
 
+/// Appends a text as [`push_string`] does, or `null` where there is none.
+pub(crate) fn push_optional_string(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => push_string(out, text),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
 /// Appends a text as a JSON string in double quotes; non-ASCII characters stay as they are.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');

@@ -1,7 +1,7 @@
 use endspan_model::{AccountId, Payload, Span, SpanType, Status};
 
 use super::usage::token_usage;
-use crate::json::push_string;
+use crate::json::{push_optional_string, push_string};
 use crate::shape::{implied_status, push_object};
 use crate::time;
 
@@ -118,10 +118,7 @@ fn status(span: &Span) -> Option<Status> {
 
 fn push_text(out: &mut Vec<u8>, key: &[u8], text: Option<&str>) {
     out.extend_from_slice(key);
-    match text {
-        Some(text) => push_string(out, text),
-        None => out.extend_from_slice(b"null"),
-    }
+    push_optional_string(out, text);
 }
 
 fn push_payload(out: &mut Vec<u8>, key: &[u8], payload: Option<&Payload>) {

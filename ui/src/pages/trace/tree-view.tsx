@@ -1,6 +1,6 @@
 import type { ComponentChildren, Ref } from "preact";
 import { useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState } from "preact/hooks";
-import { useKeys } from "../../components/keys";
+import { moveKeys, useKeys } from "../../components/keys";
 import { Splitter } from "../../components/splitter";
 import { useNarrow, useRows, useWidth } from "../../components/virtual";
 import type { Stretch } from "../../model/critical-path";
@@ -140,14 +140,7 @@ export function TreeView(props: Props) {
     return tree.subtree[r]! > 1 ? isOpen(tree, folding, r) : null;
   };
   useKeys({
-    ArrowDown: () => move(at + 1),
-    j: () => move(at + 1),
-    ArrowUp: () => move(at - 1),
-    k: () => move(at - 1),
-    PageDown: () => move(at + rows.page),
-    PageUp: () => move(at - rows.page),
-    Home: () => move(0),
-    End: () => move(lines.refs.length - 1),
+    ...moveKeys(at, lines.refs.length, rows.page, move),
     ArrowRight: () => {
       if (at < 0) return move(0);
       const open = openState(at);

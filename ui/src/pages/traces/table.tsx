@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../../components/icon";
-import { useKeys } from "../../components/keys";
+import { moveKeys, useKeys } from "../../components/keys";
 import { useNow } from "../../components/moment";
 import { useNarrow, useRows } from "../../components/virtual";
 import { plural } from "../../model/format";
@@ -66,14 +66,7 @@ export function Table(props: {
     );
   };
   useKeys({
-    ArrowDown: () => move(at + 1),
-    j: () => move(at + 1),
-    ArrowUp: () => move(at - 1),
-    k: () => move(at - 1),
-    PageDown: () => move(at + rows.page),
-    PageUp: () => move(at - rows.page),
-    Home: () => move(0),
-    End: () => move(traces.length - 1),
+    ...moveKeys(at, traces.length, rows.page, move),
     Enter: () => {
       if (at >= 0) navigate(hrefOf(traces[at]!));
     },
