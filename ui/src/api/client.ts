@@ -30,6 +30,8 @@ export interface TraceFilter {
   until?: string;
   minDurationMs?: number;
   minTokens?: number;
+  /** What some span was said to be: a type of assessment, `approval:rejected`, `rating:<3`. */
+  assessment?: string;
 }
 
 export interface TracePage {
@@ -88,6 +90,7 @@ export async function listTraces(
       start_before: filter.until,
       min_duration_ms: filter.minDurationMs,
       min_tokens: filter.minTokens,
+      assessment: filter.assessment,
     })}`,
     { signal: abort },
   );

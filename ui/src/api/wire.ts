@@ -9,6 +9,7 @@ export type TracePageAnswer = Schemas["TracesPage"];
 export type ColumnsAnswer = Schemas["TraceStructure"];
 /** A span of the live stream, without its payloads. */
 export type SpanAnswer = Omit<Schemas["ReadSpan"], "input" | "output" | "metadata" | "expected" | "otel">;
+export type AssessmentAnswer = Schemas["SpanAssessment"];
 export type NormalSpanAnswer = Schemas["NormalSpan"];
 export type NormalAnswer = Schemas["Normal"];
 export type UsageAnswer = Schemas["Usage"];

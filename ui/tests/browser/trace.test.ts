@@ -115,6 +115,31 @@ describe("trace page", () => {
     await page.waitForURL((url) => !url.search.includes("x="));
   });
 
+  it("shows what was said of a span, and finds its trace by it", async () => {
+    const run = makeTrace({ seed: 33, start: now - 600e6, spans: 12, scenario: 0 });
+    await server.write(run);
+    const assess = async (content: object) => {
+      const response = await fetch(`${server.base}/v5/span-assessments`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-selected-account-id": run[0]!.account },
+        body: JSON.stringify({ trace_id: run[0]!.trace_id, span_id: run[1]!.id, ...content }),
+      });
+      expect(response.ok).toBe(true);
+    };
+    await assess({ assessment_type: "approval", approval: "rejected", comment: `Wrong refund ${HOSTILE}` });
+    await assess({ assessment_type: "rating", rating: 2 });
+    await assess({ assessment_type: "rubric", rubric: { tone: "curt" } });
+    await page.goto(`${server.base}/?assessment=approval:rejected`);
+    await page.waitForSelector("text=1 trace");
+    await page.goto(address(run, `?span=${run[1]!.id}`));
+    await page.waitForSelector(".assessments");
+    expect((await texts(page, ".assessments .badge")).sort()).toEqual(["2 of 5", "rejected", "rubric"]);
+    expect(await page.locator(".assessments").innerText()).toContain(`Wrong refund ${HOSTILE}`);
+    expect(await page.locator(".assessments").innerText()).toContain("tone curt");
+    await expectAccessible(page);
+    await keepPicture(page, "assessments");
+  });
+
   it("opens a deep link to a span inside a fold", async () => {
     const turns = makeTrace({ seed: 31, start: now - 500e6, spans: 900, scenario: 2 });
     await server.write(turns);

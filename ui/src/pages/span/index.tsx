@@ -7,6 +7,7 @@ import { Tabs } from "../../components/tabs";
 import { formatBytes, formatDuration, plural } from "../../model/format";
 import { member } from "../../model/json-document";
 import { childrenOf, endOf, findings, type Tree } from "../../model/tree";
+import { Assessments } from "./assessments";
 import { Chat } from "./chat";
 import { Details, errorOf } from "./details";
 import { DiffView } from "./diff-view";
@@ -115,6 +116,7 @@ export function SpanPanel(props: {
           </div>
         </div>
       )}
+      {content && <Assessments assessments={content.assessments} />}
       {odd.map((finding) => (
         <div key={finding.label} class="notice warn failure" role="note">
           <Icon name="skew" />

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { readNormal, readSpanText } from "../../api/client";
-import type { NormalSpanAnswer } from "../../api/wire";
+import type { AssessmentAnswer, NormalSpanAnswer } from "../../api/wire";
 import { callsBeside, continues } from "../../model/conversation";
 import { indexJson, type JsonDocument } from "../../model/json-document";
 import { type Chat, chatOf } from "../../model/messages";
@@ -12,6 +12,7 @@ export class SpanContent {
   private parsed: Record<string, unknown> | null = null;
   private indexed: JsonDocument | null = null;
   private asChat: Chat | null | undefined;
+  readonly loaded = performance.now();
 
   constructor(
     readonly text: string,
@@ -21,6 +22,13 @@ export class SpanContent {
   get value(): Record<string, unknown> {
     this.parsed ??= JSON.parse(this.text) as Record<string, unknown>;
     return this.parsed;
+  }
+
+  /** What was said of the span; it may become more while the span stays as it is. */
+  get assessments(): AssessmentAnswer[] {
+    // Most spans have none: those are not parsed for it.
+    if (!this.text.includes('"assessments"')) return [];
+    return (this.value.assessments as AssessmentAnswer[] | null | undefined) ?? [];
   }
 
   get document(): JsonDocument {
@@ -42,6 +50,8 @@ export class SpanContent {
 const kept = new Map<string, SpanContent>();
 let keptSize = 0;
 const MOST_KEPT = 40_000_000;
+/** Milliseconds after which a span is asked for again: somebody may have assessed it. */
+const FRESH_MS = 15_000;
 
 async function load(tree: Tree, row: number, abort: AbortSignal): Promise<SpanContent> {
   const span = tree.rows[row]!;
@@ -50,8 +60,11 @@ async function load(tree: Tree, row: number, abort: AbortSignal): Promise<SpanCo
   const found = kept.get(key);
   if (found) {
     kept.delete(key);
-    kept.set(key, found);
-    return found;
+    if (performance.now() - found.loaded < FRESH_MS) {
+      kept.set(key, found);
+      return found;
+    }
+    keptSize -= found.text.length;
   }
   const account = tree.account || null;
   const content = new SpanContent(

@@ -30,11 +30,12 @@ export function filterOf(search: URLSearchParams): TraceFilter {
     since: period ? new Date(Date.now() - period[2] * 1000).toISOString() : undefined,
     minDurationMs: count("min_ms"),
     minTokens: count("min_tokens"),
+    assessment: search.get("assessment") ?? undefined,
   };
 }
 
 /** The names of the address that narrow the list. */
-export const FILTERS = ["q", "name", "agent", "status", "period", "min_ms", "min_tokens"];
+export const FILTERS = ["q", "name", "agent", "status", "period", "min_ms", "min_tokens", "assessment"];
 
 export function isTracesPath(path: string): boolean {
   return path === "/" || path === "/index.html" || path === "/traces";

@@ -12,7 +12,7 @@ export function Filters(props: { live: ReadonlySignal<Liveness>; traces: TraceSu
   const search = place.value.search;
   const input = useRef<HTMLInputElement>(null);
   const [text, setText] = useState(search.get("q") ?? "");
-  const extra = ["name", "agent", "min_ms", "min_tokens"].some((name) => search.has(name));
+  const extra = ["name", "agent", "min_ms", "min_tokens", "assessment"].some((name) => search.has(name));
   const [open, setOpen] = useState(extra);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const fromUrl = search.get("q") ?? "";
@@ -105,11 +105,24 @@ export function Filters(props: { live: ReadonlySignal<Liveness>; traces: TraceSu
           <TextFilter name="agent" label="Agent" placeholder="exact" options={agents} />
           <TextFilter name="min_ms" label="Longer than" placeholder="ms" numeric />
           <TextFilter name="min_tokens" label="More tokens than" placeholder="tokens" numeric />
+          <TextFilter name="assessment" label="Assessed" placeholder="rating:<3" options={ASSESSED} />
         </div>
       )}
     </div>
   );
 }
+
+/** What a span may have been said to be; ratings compare with any number from 1 to 5. */
+const ASSESSED = [
+  "approval:approved",
+  "approval:rejected",
+  "rating:>=4",
+  "rating:<3",
+  "comment",
+  "rubric",
+  "overwrite",
+  "metadata",
+];
 
 function TextFilter(props: {
   name: string;
