@@ -467,6 +467,13 @@ export interface components {
         Info: {
             /** @description Whether the server asks for API keys. */
             asks_for_keys: boolean;
+            /**
+             * @description Why a span is given up, by the name of the reason, for operators. A client that is newer may name others, which are
+             *     counted as `other`.
+             */
+            drop_reasons: {
+                [key: string]: string;
+            };
             /** @description The store engine. */
             engine: string;
             key?: components["schemas"]["KeyInfo"] | null;

@@ -11,24 +11,11 @@ import { parseMoment } from "../model/time";
 const POLL_MS = 2000;
 const SHOWN_SECONDS = 600;
 
-/** Why a span was not stored or not delivered, in words. The names are the server's closed list. */
-const REASONS: Record<string, string> = {
-  queue_full: "the client's queue was at its bound",
-  shutdown: "it came after shutdown had begun",
-  spool_full: "the client's spool was at its bound",
-  spool_corrupt: "its record in the spool was damaged",
-  shutdown_timeout: "shutdown ran out of time, and there was no spool",
-  retries_exhausted: "the configured attempts were used up",
-  expired: "it waited longer than the configured age",
-  too_large: "larger than the limit",
-  rejected: "the destination refused it for its content",
-  malformed: "a field was missing or malformed",
-  invalid_parent: "its parent is in another trace, or its parents form a circle",
-  duplicate: "a span with this id exists and the call does not replace",
-  overloaded: "the server had no room; the client may try again",
-  store_unavailable: "the store failed; the client may try again",
-  other: "for reasons that this server does not know: the client is newer",
-};
+/** When a span is given up for a reason, in the server's words. */
+function meaningOf(reason: string): string | undefined {
+  if (reason === "other") return "For reasons that this server does not know: the client is newer.";
+  return info.value?.drop_reasons[reason]?.replaceAll("`", "");
+}
 
 interface Sample {
   at: number;
@@ -184,7 +171,7 @@ export default function Health(_props: object) {
                   value={count}
                   of={sum.rejected}
                   tone="error"
-                  title={REASONS[reason]}
+                  title={meaningOf(reason)}
                 />
               ))}
           </dl>
@@ -421,7 +408,7 @@ function Clients(props: { stats: StatsAnswer }) {
                     .map(([reason, count]) => (
                       <li key={reason}>
                         <b>{formatCount(count)}</b> <code>{reason}</code>
-                        {REASONS[reason] && <span class="soft"> – {REASONS[reason]}</span>}
+                        {meaningOf(reason) && <span class="soft"> {meaningOf(reason)}</span>}
                       </li>
                     ))}
                 </ul>

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use endspan_model::DropReason;
 use endspan_server::Config;
 use endspan_store::memory::MemoryStore;
 use http_body_util::{BodyExt, Full};
@@ -350,6 +351,8 @@ async fn figures_say_what_is_stored_and_what_came(server: Harness) {
     let sum = |name: &str| history[name].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
     assert_eq!((sum("received"), sum("rejected"), &history["step_seconds"]), (5, 1, &json!(5)));
     let info = server.get("/api/info").await.ok();
+    assert_eq!(info["drop_reasons"].as_object().map(|reasons| reasons.len()), Some(DropReason::ALL.len()));
+    assert_eq!(info["drop_reasons"]["expired"], DropReason::Expired.meaning());
     assert_eq!(info["name"], "endspan");
     assert_eq!((&info["asks_for_keys"], &info["key"]), (&json!(false), &json!(null)));
     assert_eq!(info["engine"], stats["engine"]);

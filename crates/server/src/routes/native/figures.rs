@@ -1,12 +1,13 @@
 //! `GET /api/stats`, `GET /api/accounts` and `GET /api/info`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use endspan_model::{Timestamp, limits};
+use endspan_model::{DropReason, Timestamp, limits};
 use endspan_store::StoreError;
 use endspan_wire::time;
 use http::{Request, StatusCode};
@@ -74,7 +75,7 @@ pub(super) struct ClientStats {
     rejected: u64,
     /// Spans that never came, by reason: what its processes say that they gave up since they started. Only SDKs of
     /// endspan say it; reasons that did not occur are left out.
-    dropped: std::collections::BTreeMap<&'static str, u64>,
+    dropped: BTreeMap<&'static str, u64>,
     /// How many processes said so. One that delivers by several protocols counts for each.
     dropped_instances: u64,
     last_seen: String,
@@ -113,7 +114,7 @@ pub(super) struct IngestStats {
     /// The client left before the answer.
     unacknowledged: u64,
     /// Rejected spans by reason; reasons that did not occur are left out.
-    rejected: std::collections::BTreeMap<&'static str, u64>,
+    rejected: BTreeMap<&'static str, u64>,
 }
 
 /// What this server is.
@@ -127,6 +128,9 @@ pub(super) struct Info {
     /// The protocols that spans may be written in.
     protocols: Vec<&'static str>,
     limits: Limits,
+    /// Why a span is given up, by the name of the reason, for operators. A client that is newer may name others, which are
+    /// counted as `other`.
+    drop_reasons: BTreeMap<&'static str, &'static str>,
     /// Whether the server asks for API keys.
     asks_for_keys: bool,
     /// The key that asked; null while the server asks for none.
@@ -304,6 +308,10 @@ pub(super) async fn info(State(app): State<Arc<App>>, request: Request<Body>) ->
                     max_name_bytes: limits::MAX_NAME_BYTES,
                     max_payload_depth: limits::MAX_PAYLOAD_DEPTH,
                 },
+                drop_reasons: DropReason::ALL
+                    .iter()
+                    .map(|reason| (reason.as_str(), reason.meaning()))
+                    .collect(),
                 asks_for_keys: app.config.keys.is_closed(),
                 key: caller.key.as_ref().map(|key| KeyInfo {
                     id: key.id.clone(),
