@@ -36,6 +36,7 @@ pub(crate) struct Live {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether the thread waits for its next tick.
     asleep: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
     pub(crate) counters: Arc<Counters>,
     /// What a binding wants to know. Of this process alone: a fork may find a parent's lock held.
     pub(crate) watched: Arc<Watched>,
@@ -64,7 +65,7 @@ impl Live {
             .collect();
         let (control, orders) = unbounded_channel();
         let watched = Arc::new(Watched::new(&plan.watched));
-        let metrics = Metrics::new(plan.metrics, Arc::clone(&watched));
+        let metrics = Arc::new(Metrics::new(plan.metrics, Arc::clone(&watched)));
         let asleep = Arc::new(AtomicBool::new(false));
         let worker = Worker::new(
             consumer,
@@ -72,13 +73,19 @@ impl Live {
             plan.exporters.clone(),
             Arc::clone(&counters),
             Arriving { control: orders, asleep: Arc::clone(&asleep) },
-            metrics,
+            Arc::clone(&metrics),
         );
         let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
         match thread {
-            Ok(thread) => {
-                Some(Self { log, control, thread: Mutex::new(Some(thread)), asleep, counters, watched })
-            }
+            Ok(thread) => Some(Self {
+                log,
+                control,
+                thread: Mutex::new(Some(thread)),
+                asleep,
+                metrics,
+                counters,
+                watched,
+            }),
             Err(error) => {
                 aloud(
                     || tracing::error!(%error, "endspan cannot start its thread: nothing will be delivered"),
@@ -107,6 +114,17 @@ impl Live {
         if self.asleep.swap(false, Ordering::Relaxed) {
             self.ask(Control::Attend);
         }
+    }
+
+    /// Counts a record that did not get into the log, and tells the metrics, for every destination that it was for. Returns
+    /// how many were refused like it.
+    pub(crate) fn refuse(&self, phase: Phase, reason: DropReason, exporters: &[Arc<dyn Exporter>]) -> u64 {
+        for (lane, exporter) in exporters.iter().enumerate() {
+            if self.counters.is_for(lane, phase) {
+                self.metrics.dropped(exporter.name(), reason.as_str(), 1);
+            }
+        }
+        self.counters.refuse(phase, reason)
     }
 
     /// Waits for the thread to end. It must have been asked to.
@@ -167,8 +185,13 @@ impl Counters {
         }
     }
 
+    /// Whether a lane takes records of a phase.
+    fn is_for(&self, lane: usize, phase: Phase) -> bool {
+        phase == Phase::End || self.starts.get(lane).copied().unwrap_or(false)
+    }
+
     /// Counts a record that did not get into the log.
-    pub(crate) fn refuse(&self, phase: Phase, reason: DropReason) -> u64 {
+    fn refuse(&self, phase: Phase, reason: DropReason) -> u64 {
         let counts = match phase {
             Phase::Start => &self.refused_starts,
             Phase::End => &self.refused_ends,
@@ -208,7 +231,7 @@ impl Counters {
         lane: usize,
         dropped: &[u64; DropReason::ALL.len()],
     ) -> Option<DropReport> {
-        let wants_starts = self.starts.get(lane).copied().unwrap_or(false);
+        let wants_starts = self.is_for(lane, Phase::Start);
         let refused = [(true, &self.refused_ends), (wants_starts, &self.refused_starts)];
         let refused = refused.into_iter().filter(|(counts, _)| *counts).flat_map(|(_, counts)| {
             DropReason::ALL.iter().zip(counts).map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
@@ -220,7 +243,7 @@ impl Counters {
 
     /// Completes a lane's account by what never reached the lane, and by how the log was closed.
     fn complete(&self, index: usize, account: &mut Account) {
-        let wants_starts = self.starts.get(index).copied().unwrap_or(false);
+        let wants_starts = self.is_for(index, Phase::Start);
         for reason in DropReason::ALL {
             let count = |counts: &[AtomicU64]| {
                 counts.get(reason.index()).map_or(0, |count| count.load(Ordering::Relaxed))
@@ -285,13 +308,15 @@ mod tests {
         let options = Options { required_marks: 1, segment_bytes: 4096, ..Options::default() };
         let Opened { log, mut consumer } = Log::open(options).unwrap();
         let (control, mut orders) = unbounded_channel();
+        let watched = Arc::new(Watched::new(&Arc::default()));
         let live = Live {
             log: log.clone(),
             control,
             thread: Mutex::default(),
             asleep: Arc::new(AtomicBool::new(true)),
+            metrics: Arc::new(Metrics::new(false, Arc::clone(&watched))),
             counters: Arc::new(Counters::new(log, Vec::new())),
-            watched: Arc::new(Watched::new(&Arc::default())),
+            watched,
         };
         let append = |records| {
             for _ in 0..records {

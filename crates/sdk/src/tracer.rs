@@ -291,7 +291,15 @@ impl Pipeline {
         if let Some(held) = held {
             live.log.release(held);
         }
-        refuse(live, phase, refused);
+        self.refuse(live, phase, refused);
+    }
+
+    #[cold]
+    fn refuse(&self, live: &Live, phase: Phase, reason: DropReason) {
+        let count = live.refuse(phase, reason, &self.plan.exporters);
+        if count == 1 || count.is_multiple_of(100) {
+            aloud(|| tracing::warn!(%reason, count, "endspan dropped spans"));
+        }
     }
 
     /// A span larger than any destination takes goes without its payloads rather than not at all.
@@ -393,13 +401,5 @@ const fn reason_of(error: AppendError) -> DropReason {
         AppendError::Closed => DropReason::Shutdown,
         AppendError::TooLarge { .. } => DropReason::TooLarge,
         _ => DropReason::QueueFull,
-    }
-}
-
-#[cold]
-fn refuse(live: &Live, phase: Phase, reason: DropReason) {
-    let count = live.counters.refuse(phase, reason);
-    if count == 1 || count.is_multiple_of(100) {
-        aloud(|| tracing::warn!(%reason, count, "endspan dropped spans"));
     }
 }

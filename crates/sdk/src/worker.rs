@@ -75,7 +75,7 @@ pub(crate) struct Worker {
     began: Instant,
     in_flight: FuturesUnordered<BoxFuture<'static, Finished>>,
     under_way: HashMap<(usize, RequestId), UnderWay>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     recovery: Recovery,
     flushes: Vec<Flush>,
     shutdown: Option<Shutdown>,
@@ -102,7 +102,7 @@ impl Worker {
         exporters: Vec<Arc<dyn Exporter>>,
         counters: Arc<Counters>,
         arriving: Arriving,
-        metrics: Metrics,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
         let identities = exporters.iter().map(|exporter| exporter.identity()).collect();

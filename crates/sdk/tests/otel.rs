@@ -52,6 +52,11 @@ fn counters(exporter: &InMemoryMetricExporter) -> BTreeMap<String, u64> {
                         note(point.attributes().map(text).collect(), point.max().unwrap_or_default());
                     }
                 }
+                AggregatedMetrics::U64(MetricData::Gauge(gauge)) => {
+                    for point in gauge.data_points() {
+                        note(point.attributes().map(text).collect(), point.value());
+                    }
+                }
                 AggregatedMetrics::F64(MetricData::Histogram(histogram)) => {
                     for point in histogram.data_points() {
                         note(point.attributes().map(text).collect(), point.max().unwrap_or_default() as u64);
@@ -104,6 +109,63 @@ fn rows_100_to_102_what_is_read(exporter: &InMemoryMetricExporter, provider: &Sd
     provider.force_flush().unwrap();
 }
 
+/// A shutdown that runs out of time counts, what it leaves and gives up too, and what ends behind it.
+fn rows_94_and_95_ends_without_delivery(exporter: &InMemoryMetricExporter, provider: &SdkMeterProvider) {
+    let directory = tempfile::tempdir().unwrap();
+    for spool in [false, true] {
+        exporter.reset();
+        let tracer = Tracer::builder()
+            .environment(Environment::fixed([]))
+            .spool(spool)
+            .spool_directory(directory.path())
+            .exporter(Never)
+            .build();
+        for _ in 0..3 {
+            tracer.trace("t").span("n").start().end();
+        }
+        tracer.flush(Duration::ZERO);
+        provider.force_flush().unwrap();
+        // Gauges say what waits, as it was when they were last told.
+        let gauges = counters(exporter);
+        for gauge in ["endspan.queue.pending", "endspan.queue.pending_bytes", "endspan.export.in_flight"] {
+            assert!(gauges.contains_key(&format!("{gauge}{{processor=never}}")), "{gauge}: {gauges:#?}");
+        }
+        assert_eq!(gauges["endspan.queue.pending{processor=never}"], 3, "{gauges:#?}");
+        assert!(gauges["endspan.queue.pending_bytes{processor=never}"] > 3 * 72, "{gauges:#?}");
+        assert_eq!(gauges["endspan.spool.bytes{}"] > 0, spool, "{gauges:#?}");
+        let report = tracer.shutdown_within(Duration::ZERO);
+        assert!(report.is_conserved() && report.timed_out, "{report}");
+        for _ in 0..2 {
+            tracer.trace("t").span("late").start().end();
+        }
+        provider.force_flush().unwrap();
+        let counters = counters(exporter);
+        let dropped = |reason: &str| {
+            let name = format!("agentex.tracing.span_events.dropped{{processor=never,reason={reason}}}");
+            counters.get(&name).copied().unwrap_or_default()
+        };
+        assert_eq!(counters["agentex.tracing.shutdown.timeouts{}"], 1, "{counters:#?}");
+        assert_eq!(counters["agentex.tracing.shutdown.remaining_items{}"], 3, "{counters:#?}");
+        assert_eq!(dropped("shutdown_timeout"), if spool { 0 } else { 3 }, "{counters:#?}");
+        assert_eq!(dropped("shutdown"), 2, "{counters:#?}");
+        assert_eq!(report.spooled(), if spool { 3 } else { 0 }, "{report}");
+    }
+    exporter.reset();
+}
+
+/// A destination that never answers.
+struct Never;
+
+impl Exporter for Never {
+    fn name(&self) -> &str {
+        "never"
+    }
+
+    fn export(&self, _: Batch) -> Export {
+        Box::pin(std::future::pending())
+    }
+}
+
 /// A destination that wants every start.
 struct Starts(Script);
 
@@ -130,7 +192,7 @@ fn rows_27_to_30_59_and_99_to_106() {
 
     row_99_switched_off(&exporter, &provider);
     rows_100_to_102_what_is_read(&exporter, &provider);
-    exporter.reset();
+    rows_94_and_95_ends_without_delivery(&exporter, &provider);
 
     let refused = vec![Outcome::Rejected(Failure::of_status(401)); 9];
     let batches = std::sync::Arc::default();

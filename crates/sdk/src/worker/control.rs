@@ -138,6 +138,13 @@ impl Worker {
             handle::say(notice);
         }
         let report = self.counters.report(timed_out);
+        // With a spool only the closing log gives spans up: those that it could not write. No lane knows of them.
+        for account in report.accounts.iter().filter(|_| spooling) {
+            let lost = account.dropped.of(DropReason::ShutdownTimeout);
+            if lost > 0 {
+                self.metrics.dropped(&account.destination, DropReason::ShutdownTimeout.as_str(), lost);
+            }
+        }
         if report.dropped_for(DropReason::ShutdownTimeout) > 0 {
             aloud(
                 || tracing::warn!(%report, "endspan could not deliver everything before its shutdown timeout"),

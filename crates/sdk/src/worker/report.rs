@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use endspan_model::DropReason;
 use endspan_spool::Record;
 
 use super::Worker;
@@ -75,11 +76,7 @@ impl Worker {
         for (index, destination) in destinations.iter().enumerate() {
             let account = &destination.account;
             for (reason, count) in account.dropped.iter() {
-                let told = self.drops_told.entry((index, reason)).or_default();
-                if count > *told {
-                    self.metrics.dropped(&account.destination, reason.as_str(), count - *told);
-                    *told = count;
-                }
+                self.tell_dropped(index, &account.destination, reason, count);
             }
             self.metrics.gauges(
                 &account.destination,
@@ -89,5 +86,14 @@ impl Worker {
             );
         }
         self.metrics.spool(self.consumer.log().stats().disk_bytes);
+    }
+
+    /// Tells the metrics of drops that they do not know yet. Those of records that never got here their callers tell.
+    fn tell_dropped(&mut self, lane: usize, destination: &str, reason: DropReason, count: u64) {
+        let told = self.drops_told.entry((lane, reason)).or_default();
+        if count > *told {
+            self.metrics.dropped(destination, reason.as_str(), count - *told);
+            *told = count;
+        }
     }
 }
