@@ -32,11 +32,13 @@ mod handle;
 mod recovery;
 mod report;
 mod request;
+mod trouble;
 
 pub(crate) use control::{Arriving, Control, Reply};
 use control::{Flush, Shutdown};
 pub(crate) use handle::LogRecord;
 use recovery::Recovery;
+use trouble::Trouble;
 
 /// Records read from the log at a time.
 const READ_RECORDS: usize = 4096;
@@ -89,6 +91,8 @@ pub(crate) struct Worker {
     sent: Option<Instant>,
     drops: Throttle,
     dropped_seen: u64,
+    /// What was said of each destination.
+    troubles: Vec<Trouble>,
     /// What the metrics were told of drops, for each destination and reason.
     drops_told: HashMap<(usize, DropReason), u64>,
     orders: Vec<Order>,
@@ -110,6 +114,7 @@ impl Worker {
             recovery: Recovery::new(identities),
             consumer,
             writes_starts: lanes.iter().any(|lane| lane.config().start_mode.writes_starts()),
+            troubles: lanes.iter().map(|_| Trouble::default()).collect(),
             engine: Engine::new(lanes),
             exporters,
             counters,
@@ -246,6 +251,9 @@ impl Worker {
                     if let Some(under_way) = self.under_way.remove(&(lane, request)) {
                         under_way.abort.abort();
                     }
+                    if let Some(trouble) = self.troubles.get_mut(lane) {
+                        trouble.failure = Some(Failure::TIMEOUT);
+                    }
                 }
             }
         }
@@ -281,6 +289,9 @@ impl Worker {
     fn finish(&mut self, (lane, request, outcome): Finished) {
         let under_way = self.under_way.remove(&(lane, request));
         let Some(outcome) = outcome else { return };
+        if let (Some(trouble), Some(failure)) = (self.troubles.get_mut(lane), outcome.failure()) {
+            trouble.failure = Some(failure);
+        }
         let now = Instant::now();
         let moment = self.moment(now);
         let counts = |engine: &Engine<LogRecord>| {

@@ -50,6 +50,10 @@ impl Worker {
             })
             .collect();
         self.measure_destinations(&destinations);
+        for (trouble, destination) in self.troubles.iter_mut().zip(&destinations) {
+            let account = &destination.account;
+            trouble.say(&account.destination, destination.health, account.pending, self.published);
+        }
         let dropped: u64 = destinations.iter().map(|destination| destination.account.dropped.total()).sum();
         let fresh = dropped - self.dropped_seen.min(dropped);
         self.dropped_seen = dropped;

@@ -212,15 +212,38 @@ fn the_exporters_own_requests_are_never_traced() {
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .init();
+    let secret = |backend| crate::sgp_builder(backend).api_key("s3cr3t").build();
     let backend = FakeBackend::scripted([Reply::status(422)]);
-    let tracer = builder().exporter(sgp(&backend)).build();
+    let tracer = builder().exporter(secret(&backend)).build();
     make_spans(&tracer, "t", 1);
     assert_conserved(&tracer.shutdown());
-    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let said = || String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let wait_for_word = |word: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while !said().contains(word) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+    };
+    // A destination that takes nothing: its spans wait, and that is said once.
+    let refusing = FakeBackend::start();
+    refusing.always(Reply::status(401));
+    let tracer = builder().exporter(secret(&refusing)).build();
+    make_spans(&tracer, "t", 3);
+    for _ in 0..3 {
+        tracer.flush(Duration::from_millis(100));
+    }
+    wait_for_word("is refused by sgp");
+    refusing.always(Reply::Serve);
+    assert_eq!(tracer.flush(PATIENCE).delivered(), 3);
+    wait_for_word("delivers to sgp again");
+    assert_conserved(&tracer.shutdown());
+    let text = said();
     for line in text.lines() {
         assert!(line.contains("endspan"), "{line}");
     }
     assert!(text.contains("begins"), "one line says what goes where: {text}");
     assert!(text.contains("dropped spans") && text.contains("rejected"), "a drop is said: {text}");
-    assert!(!text.contains("key"), "keys are never said: {text}");
+    let lines = |word: &str| text.lines().filter(|line| line.contains(word)).count();
+    assert_eq!((lines("is refused by sgp (401)"), lines("delivers to sgp again")), (1, 1), "{text}");
+    assert!(!text.contains("s3cr3t"), "keys are never said: {text}");
 }
