@@ -12,16 +12,17 @@ import endspan
 from payloads import SIZES, half
 
 
-def cost(function: Callable[[Any], Any], value: Any) -> float:
-    """Median microseconds of one call."""
-    samples = []
+def costs(encoders: dict[str, Callable[[Any], Any]], value: Any) -> dict[str, float]:
+    """Median microseconds of one call of each encoder. They take turns, so that a slow moment of the machine meets all of them."""
+    samples: dict[str, list[float]] = {name: [] for name in encoders}
     calls = max(1, 200_000 // len(json.dumps(value)))
-    for _ in range(31):
-        begun = time.perf_counter_ns()
-        for _ in range(calls):
-            function(value)
-        samples.append((time.perf_counter_ns() - begun) / calls / 1000)
-    return statistics.median(samples)
+    for _ in range(101):
+        for name, function in encoders.items():
+            begun = time.perf_counter_ns()
+            for _ in range(calls):
+                function(value)
+            samples[name].append((time.perf_counter_ns() - begun) / calls / 1000)
+    return {name: statistics.median(of) for name, of in samples.items()}
 
 
 def main() -> None:
@@ -34,10 +35,12 @@ def main() -> None:
         pass
     records = {"rows": [{"id": n, "score": n / 7, "ok": n % 2 == 0, "tags": ["a", "b"], "x": None} for n in range(1000)]}
     values = {f"chat {name}": half(size, 1) for name, size in SIZES.items()} | {"records": records}
-    print("| value | " + " | ".join(f"{name} µs" for name in encoders) + " |")
-    print("|---|" + "---|" * len(encoders))
+    print("| value | " + " | ".join(f"{name} µs" for name in encoders) + " | endspan to orjson |")
+    print("|---|" + "---|" * len(encoders) + "---|")
     for name, value in values.items():
-        print(f"| {name} | " + " | ".join(f"{cost(encoder, value):.2f}" for encoder in encoders.values()) + " |")
+        measured = costs(encoders, value)
+        ratio = f"{measured['endspan'] / measured['orjson']:.2f}" if "orjson" in measured else "–"
+        print(f"| {name} | " + " | ".join(f"{cost:.3f}" for cost in measured.values()) + f" | {ratio} |")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 mod clock;
 mod context;
 mod encode;
+mod encode_json;
 mod exporters;
 mod host_log;
 mod model;
@@ -23,19 +24,6 @@ mod whole;
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-
-/// Encodes an object as a payload would be: its JSON text, and the number of placeholders in it.
-#[pyfunction]
-fn encode_json<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, u64)> {
-    let mut encoder = encode::Encoder::new(py, payloads::take_buffer(py));
-    encoder.push(value);
-    let (placeholders, interrupt) = (encoder.placeholders, encoder.interrupt.take());
-    let buffer = encoder.finish();
-    let text = PyBytes::new(py, &buffer);
-    payloads::keep_buffer(py, buffer);
-    interrupt.map_or(Ok((text, placeholders)), Err)
-}
 
 /// Makes a new id, a UUID.
 #[pyfunction]
@@ -74,7 +62,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tracer::PyTracer>()?;
     module.add_class::<tracer::PyTrace>()?;
     module.add_class::<span::PySpan>()?;
-    module.add_function(wrap_pyfunction!(encode_json, module)?)?;
+    encode_json::add(module)?;
     module.add_function(wrap_pyfunction!(new_id, module)?)?;
     module.add_function(wrap_pyfunction!(interpreter_ends, module)?)?;
     module.add_function(wrap_pyfunction!(normalise::normalise, module)?)?;

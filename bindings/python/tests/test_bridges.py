@@ -161,6 +161,21 @@ def test_opentelemetry(backend: Backend) -> None:
     assert provider.force_flush()
     items = {item["name"]: item for item in backend.sgp}
     assert len(items) == 3
+    # The exporter, behind a processor of OpenTelemetry's, hands over the same as the processor.
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    behind = sdk.TracerProvider()
+    behind.add_span_processor(BatchSpanProcessor(exporter))
+    with behind.get_tracer("scope").start_as_current_span("outer", attributes={"a": 1}) as outer:
+        with behind.get_tracer("scope").start_as_current_span("inner"):
+            pass
+    assert behind.force_flush() and exporter.force_flush()
+    exported = {item["name"]: item for item in backend.sgp[3:]}
+    assert set(exported) == {"outer", "inner"}
+    assert exported["outer"]["id"] == api.format_span_id(outer.get_span_context().span_id)
+    assert exported["inner"]["parent_id"] == exported["outer"]["id"]
+    assert exported["outer"]["metadata"]["a"] == 1
+    behind.shutdown()
     context = agent.get_span_context()
     assert items["agent"]["id"] == api.format_span_id(context.span_id)
     assert items["agent"]["trace_id"] == api.format_trace_id(context.trace_id)

@@ -7,6 +7,7 @@ only, so that the suite can be pointed at another tracer by writing another prel
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -49,6 +50,74 @@ def test_many_loops_in_turn(case: Case) -> None:
             asyncio.run(main(k))
         """
     )
+    case.complete()
+
+
+def test_spans_that_outlive_their_loop(case: Case) -> None:
+    """Begun on one event loop and ended on another, or on none, after the first was closed."""
+    case.run(
+        """
+        import asyncio
+        trace = make().trace("t")
+        async def begin(name):
+            span = trace.span(name)
+            await span.__aenter__()
+            return span
+        async def end(span):
+            await span.__aexit__(None, None, None)
+        def on_a_loop_of_its_own(work):
+            loop = asyncio.new_event_loop()
+            try:
+                return loop.run_until_complete(work)
+            finally:
+                loop.close()
+        first, second = on_a_loop_of_its_own(begin("first")), on_a_loop_of_its_own(begin("second"))
+        on_a_loop_of_its_own(end(first)); second.end()
+        said("first", "second")
+        """
+    )
+    case.complete()
+    with case.backend.lock:
+        assert all(item["status"] == "SUCCESS" for item in case.backend.sgp)
+
+
+def test_delivery_needs_no_gil(case: Case) -> None:
+    """While one call of the program keeps the GIL, what has ended is delivered."""
+    case.backend.status = 503
+    answer = case.directory / "answer"
+    os.mkfifo(answer)
+    process = case.start(
+        """
+        import ctypes
+        trace = make().trace("t")
+        for n in range(300):
+            span(trace, f"s{n}"); said(f"s{n}")
+        answer = os.open(os.environ["ANSWER"], os.O_RDWR)
+        buffer = ctypes.create_string_buffer(1)
+        ticks = 0
+        def tick():
+            global ticks
+            while True:
+                time.sleep(0.001); ticks += 1
+        threading.Thread(target=tick, daemon=True).start()
+        print("holding", flush=True)
+        # A function called through PyDLL keeps the GIL: nothing of Python runs here until the other process answers.
+        read, before = ctypes.PyDLL(None).read, ticks
+        got, after = read(answer, buffer, 1), ticks
+        print(got, after - before, flush=True)
+        os._exit(0)
+        """,
+        ANSWER=str(answer),
+    )
+    assert process.stdout is not None and process.stdout.readline() == "holding\n"
+    case.backend.status = 200
+    try:
+        assert case.backend.wait_for(lambda backend: len(backend.sgp) >= 300), "nothing arrives while the GIL is kept"
+    finally:
+        answer.write_bytes(b"x")
+        out, _ = process.communicate(timeout=300)
+    got, ticks = map(int, out.split())
+    assert got == 1 and ticks <= 3, "the GIL was not kept"
     case.complete()
 
 

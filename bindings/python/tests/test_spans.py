@@ -144,6 +144,31 @@ def test_row_19_errors_are_recorded_and_raised(tracer: endspan.Tracer, backend: 
     assert item["metadata"]["k"] == 1
 
 
+def test_errors_that_a_program_records_itself(tracer: endspan.Tracer, backend: Backend) -> None:
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    trace = tracer.trace("t")
+    errors: dict[str, tuple[Any, ...]] = {
+        "exception": (ValueError("boom"),),
+        "words": ("Timeout", "after 3 s"),
+        "name": ("Timeout",),
+        "speechless": (Speechless(),),
+    }
+    for name, error in errors.items():
+        with trace.span(name, data={"kept": 1}) as span:
+            span.record_error(*error)
+    items = delivered(tracer, backend)
+    assert {name: items[name]["metadata"]["__error__"] for name in errors} == {
+        "exception": {"type": "ValueError", "message": "boom"},
+        "words": {"type": "Timeout", "message": "after 3 s"},
+        "name": {"type": "Timeout", "message": ""},
+        "speechless": {"type": "Speechless", "message": ""},
+    }
+    assert all(items[name]["status"] == "ERROR" and items[name]["metadata"]["kept"] == 1 for name in errors)
+
+
 def test_row_22_list_data_stays(tracer: endspan.Tracer, backend: Backend) -> None:
     with pytest.raises(ValueError):
         with tracer.trace("t").span("step", data=[{"k": 1}]):

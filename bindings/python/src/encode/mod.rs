@@ -21,23 +21,21 @@
 //! Everything else, a cycle, and what nests too deep becomes `{"__unencodable__":{"reason":…}}` in its place; the rest
 //! of the payload stays. Nothing is raised except what interrupts a program ([`Encoder::interrupt`]).
 
+mod container;
 mod keys;
 mod kind;
+mod normal;
 mod object;
 mod path;
+mod scalar;
 mod text;
 
-use std::os::raw::c_int;
-
+pub(crate) use normal::{Normal, normal_of};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// Deepest nesting that is written. Below the pipeline's own limit, and shallow enough for a thread with a small stack.
 const MAX_DEPTH: usize = 250;
-
-/// Room that is made for a member of an object before it is written: comma and key, and a short value.
-const MEMBER_BYTES: usize = 64;
-const _: () = assert!(keys::MAX_BYTES < MEMBER_BYTES);
 
 /// Most bytes of one payload.
 const MAX_BYTES: usize = endspan::model::limits::MAX_SPAN_BYTES;
@@ -224,250 +222,6 @@ impl<'py> Encoder<'py> {
         }
     }
 
-    /// # Safety
-    /// `object` is a live `str` or instance of a subclass.
-    #[inline]
-    unsafe fn write_str(&mut self, object: *mut ffi::PyObject) -> Written {
-        let mut len: ffi::Py_ssize_t = 0;
-        // SAFETY: the text stays valid as long as the object lives, and no Python code runs before it is copied.
-        let text = unsafe {
-            let data = ffi::PyUnicode_AsUTF8AndSize(object, &raw mut len);
-            if data.is_null() {
-                ffi::PyErr_Clear();
-                None
-            } else {
-                Some(std::slice::from_raw_parts(data.cast::<u8>(), len.unsigned_abs()))
-            }
-        };
-        match text {
-            Some(text) if self.out.len() + text.len() <= self.max_bytes => {
-                text::push_string(&mut self.out, text);
-                Ok(())
-            }
-            Some(_) => Err(Stop::TooLarge),
-            None => self.write_surrogates(object),
-        }
-    }
-
-    /// Writes a text that holds lone surrogates.
-    #[cold]
-    fn write_surrogates(&mut self, object: *mut ffi::PyObject) -> Written {
-        self.foreign = self.foreign.wrapping_add(1);
-        // SAFETY: the object is a live `str`; the result is a new reference or null.
-        let bytes = unsafe {
-            let bytes = ffi::PyUnicode_AsEncodedString(object, c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
-            Bound::from_owned_ptr_or_opt(self.py, bytes)
-        };
-        let Some(bytes) = bytes else {
-            // SAFETY: the GIL is held.
-            unsafe { ffi::PyErr_Clear() };
-            self.placeholder("a text that has no UTF-8");
-            return Ok(());
-        };
-        let Ok(bytes) = bytes.cast_into::<pyo3::types::PyBytes>() else { return Ok(()) };
-        let whole = text::without_surrogates(bytes.as_bytes());
-        if self.out.len() + whole.len() > self.max_bytes {
-            return Err(Stop::TooLarge);
-        }
-        text::push_string(&mut self.out, &whole);
-        Ok(())
-    }
-
-    /// # Safety
-    /// `object` is a live `int` or instance of a subclass.
-    #[inline]
-    unsafe fn write_int(&mut self, object: *mut ffi::PyObject) -> Written {
-        let mut overflow: c_int = 0;
-        // SAFETY: as the caller says; an integer's value is read without running code.
-        let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow) };
-        if overflow == 0 {
-            text::push_number(&mut self.out, itoa::Buffer::new().format(value).as_bytes());
-            return Ok(());
-        }
-        self.foreign = self.foreign.wrapping_add(1);
-        // SAFETY: the GIL is held and the object is live; the base function is that of `int` itself.
-        let digits = unsafe { Bound::from_owned_ptr_or_opt(self.py, ffi::PyNumber_ToBase(object, 10)) };
-        match digits {
-            // SAFETY: `PyNumber_ToBase` returns a `str`.
-            Some(digits) => unsafe { self.push_digits(&digits) },
-            None => {
-                let error = PyErr::take(self.py);
-                self.failed(object, error);
-            }
-        }
-        Ok(())
-    }
-
-    /// # Safety
-    /// `digits` is a `str`.
-    unsafe fn push_digits(&mut self, digits: &Bound<'py, PyAny>) {
-        let mut len: ffi::Py_ssize_t = 0;
-        // SAFETY: the digits are a live ASCII text.
-        unsafe {
-            let data = ffi::PyUnicode_AsUTF8AndSize(digits.as_ptr(), &raw mut len);
-            if data.is_null() {
-                ffi::PyErr_Clear();
-                self.out.extend_from_slice(b"null");
-            } else {
-                self.out.extend_from_slice(std::slice::from_raw_parts(data.cast::<u8>(), len.unsigned_abs()));
-            }
-        }
-    }
-
-    #[inline]
-    fn push_float(&mut self, value: f64) {
-        if value.is_finite() {
-            text::push_number(&mut self.out, zmij::Buffer::new().format_finite(value).as_bytes());
-        } else {
-            self.out.extend_from_slice(b"null");
-        }
-    }
-
-    /// Enters a container, or writes a placeholder in its place.
-    fn enter(&mut self, container: *mut ffi::PyObject) -> bool {
-        if self.path.contains(container) {
-            self.placeholder("a cycle");
-            return false;
-        }
-        if self.path.len() >= MAX_DEPTH {
-            self.placeholder(&format!("nested deeper than {MAX_DEPTH}"));
-            return false;
-        }
-        self.path.push(container);
-        true
-    }
-
-    /// # Safety
-    /// `dict` is a live `dict` or instance of a subclass.
-    unsafe fn write_dict(&mut self, dict: *mut ffi::PyObject) -> Written {
-        if !self.enter(dict) {
-            return Ok(());
-        }
-        self.out.push(b'{');
-        let mut position: ffi::Py_ssize_t = 0;
-        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
-        let mut first = true;
-        // SAFETY: key and value are borrowed from the dict. Whatever may run code of the program, which may take them
-        // out of the dict, holds them meanwhile; the iteration itself stands any change of the dict. It cannot go on for
-        // ever, because the text is bounded.
-        unsafe {
-            while ffi::PyDict_Next(dict, &raw mut position, &raw mut key, &raw mut value) != 0 {
-                self.out.reserve(MEMBER_BYTES);
-                if !std::mem::take(&mut first) {
-                    text::put_byte(&mut self.out, b',');
-                }
-                if keys::put_known(self.py, &mut self.out, key) {
-                    self.bounded()?;
-                    self.write_held(value)?;
-                } else if ffi::Py_TYPE(key) == &raw mut ffi::PyUnicode_Type {
-                    let begin = self.out.len();
-                    self.write_str(key)?;
-                    self.out.push(b':');
-                    keys::remember(self.py, key, self.out.get(begin..).unwrap_or_default());
-                    self.write_held(value)?;
-                } else {
-                    let held_value: Bound<'_, PyAny> = Bound::from_borrowed_ptr(self.py, value);
-                    let held_key: Bound<'_, PyAny> = Bound::from_borrowed_ptr(self.py, key);
-                    self.write_key(held_key.as_ptr())?;
-                    self.out.push(b':');
-                    self.write(held_value.as_ptr())?;
-                }
-            }
-        }
-        self.out.push(b'}');
-        self.path.pop();
-        Ok(())
-    }
-
-    /// Writes a value that is borrowed from a container.
-    ///
-    /// # Safety
-    /// `value` is live now.
-    #[inline(always)]
-    unsafe fn write_held(&mut self, value: *mut ffi::PyObject) -> Written {
-        // SAFETY: as the caller says. Texts and numbers run no code; everything else is held while it is written.
-        unsafe {
-            let kind = ffi::Py_TYPE(value);
-            if kind == &raw mut ffi::PyUnicode_Type {
-                return self.write_str(value);
-            }
-            if kind == &raw mut ffi::PyLong_Type {
-                return self.write_int(value);
-            }
-            if value == ffi::Py_None() {
-                self.out.extend_from_slice(b"null");
-                return Ok(());
-            }
-            if kind == &raw mut ffi::PyBool_Type {
-                if value == ffi::Py_True() {
-                    self.out.extend_from_slice(b"true");
-                } else {
-                    self.out.extend_from_slice(b"false");
-                }
-                return Ok(());
-            }
-            if kind == &raw mut ffi::PyFloat_Type {
-                self.push_float(ffi::PyFloat_AsDouble(value));
-                return Ok(());
-            }
-            let held: Bound<'_, PyAny> = Bound::from_borrowed_ptr(self.py, value);
-            self.write(held.as_ptr())
-        }
-    }
-
-    /// # Safety
-    /// `list` is a live `list` or instance of a subclass.
-    unsafe fn write_list(&mut self, list: *mut ffi::PyObject) -> Written {
-        if !self.enter(list) {
-            return Ok(());
-        }
-        self.out.push(b'[');
-        let mut index: ffi::Py_ssize_t = 0;
-        // SAFETY: the size is asked again whenever code of the program may have changed the list; items are held as in a
-        // dict.
-        unsafe {
-            let mut size = ffi::PyList_Size(list);
-            let mut foreign = self.foreign;
-            while index < size {
-                if index > 0 {
-                    self.out.push(b',');
-                }
-                self.write_held(ffi::PyList_GetItem(list, index))?;
-                self.bounded()?;
-                index += 1;
-                if self.foreign != foreign {
-                    foreign = self.foreign;
-                    size = ffi::PyList_Size(list);
-                }
-            }
-        }
-        self.out.push(b']');
-        self.path.pop();
-        Ok(())
-    }
-
-    /// # Safety
-    /// `tuple` is a live `tuple` or instance of a subclass.
-    unsafe fn write_tuple(&mut self, tuple: *mut ffi::PyObject) -> Written {
-        if !self.enter(tuple) {
-            return Ok(());
-        }
-        self.out.push(b'[');
-        // SAFETY: a tuple does not change.
-        unsafe {
-            for index in 0..ffi::PyTuple_Size(tuple) {
-                if index > 0 {
-                    self.out.push(b',');
-                }
-                self.write_held(ffi::PyTuple_GetItem(tuple, index))?;
-                self.bounded()?;
-            }
-        }
-        self.out.push(b']');
-        self.path.pop();
-        Ok(())
-    }
-
     #[inline]
     fn bounded(&self) -> Written {
         if self.out.len() > self.max_bytes { Err(Stop::TooLarge) } else { Ok(()) }
@@ -508,34 +262,5 @@ impl<'py> Encoder<'py> {
             None => format!("a {name} has no JSON form"),
         };
         self.placeholder(&reason);
-    }
-}
-
-/// How the reference's normalisation treats an object that is of none of the plain types.
-pub(crate) enum Normal {
-    Model,
-    Time,
-    Callable,
-    Mapping,
-    Iterable,
-    Unchanged,
-}
-
-/// Returns how the reference's normalisation treats an object.
-pub(crate) fn normal_of<'py>(py: Python<'py>, object: &Bound<'py, PyAny>) -> Normal {
-    use kind::Kind;
-    match kind::of(py, object) {
-        Kind::Pydantic | Kind::PydanticOverridden if object.hasattr("model_dump").unwrap_or(false) => {
-            Normal::Model
-        }
-        Kind::IsoFormat
-            if object.hasattr("hour").unwrap_or(false) && object.hasattr("year").unwrap_or(false) =>
-        {
-            Normal::Time
-        }
-        Kind::Callable => Normal::Callable,
-        Kind::Dict | Kind::Mapping => Normal::Mapping,
-        Kind::List | Kind::Tuple | Kind::Iterable => Normal::Iterable,
-        _ => Normal::Unchanged,
     }
 }

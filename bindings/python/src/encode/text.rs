@@ -89,57 +89,34 @@ fn push_long(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     let mut rest = text;
     loop {
-        rest = push_plain(out, rest);
-        let Some((byte, after)) = rest.split_first() else { break };
+        let (plain, special) = rest.split_at(plain_bytes(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = special.split_first() else { break };
         push_escape(out, *byte);
         rest = after;
     }
     out.push(b'"');
 }
 
-/// Appends what stands before the first byte that must be escaped, and returns the rest: 16 bytes are copied before it is known
-/// how many of them are meant.
-#[inline]
-fn push_plain<'a>(out: &mut Vec<u8>, text: &'a [u8]) -> &'a [u8] {
-    out.reserve(text.len());
-    let (chunks, mut rest) = text.as_chunks::<16>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let special = special_of(chunk);
-        let plain = if special == 0 { 16 } else { special.trailing_zeros() as usize };
-        // SAFETY: there is room for the text from here to its end, which has the chunk.
-        unsafe { put_block(out, chunk, plain) };
-        if plain < 16 {
-            return text.get(index * 16 + plain..).unwrap_or_default();
-        }
-    }
-    if short_is_plain(rest) == Some(true) {
-        // SAFETY: as above; it is shorter than a chunk.
-        unsafe { put_few(out, rest) };
-        return &[];
-    }
-    while let Some((byte, after)) = rest.split_first().filter(|(byte, _)| !ESCAPED[usize::from(**byte)]) {
-        // SAFETY: as above.
-        unsafe { put_byte(out, *byte) };
-        rest = after;
-    }
-    rest
-}
-
 /// Texts up to this length are looked at as one or two words, without calls and loops.
 const SHORT_BYTES: usize = 16;
+
+/// Numbers are up to this long as a rule.
+const NUMBER_BYTES: usize = 32;
 
 /// Appends the text of a number.
 #[inline]
 pub(super) fn push_number(out: &mut Vec<u8>, digits: &[u8]) {
-    out.reserve(2 * SHORT_BYTES);
-    // SAFETY: the room was just made, and both halves are of the length that they are put as.
+    out.reserve(NUMBER_BYTES);
+    // SAFETY: the room was just made; a longer text begins and ends with 16 bytes, which may overlap.
     unsafe {
-        match digits.split_first_chunk::<SHORT_BYTES>() {
-            Some((first, rest)) => {
-                put_block(out, first, SHORT_BYTES);
-                out.extend_from_slice(rest);
+        match ends::<16>(digits) {
+            Some((first, last)) => {
+                put_block(out, first, digits.len() - 16);
+                put_block(out, last, 16);
             }
-            None => put_few(out, digits),
+            None if digits.len() <= SHORT_BYTES => put_few(out, digits),
+            None => out.extend_from_slice(digits),
         }
     }
 }
@@ -181,6 +158,26 @@ const fn is_plain(word: u64) -> bool {
     (control | quote | backslash) & HIGH == 0
 }
 
+/// Returns the number of bytes before the first that must be escaped.
+#[cfg(target_arch = "x86_64")]
+fn plain_bytes(text: &[u8]) -> usize {
+    let (chunks, rest) = text.as_chunks::<16>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let found = special_of(chunk);
+        if found != 0 {
+            return index * 16 + found.trailing_zeros() as usize;
+        }
+    }
+    match text.last_chunk::<16>() {
+        // What was looked at already is shifted out.
+        Some(last) => match special_of(last) >> (16 - rest.len()) {
+            0 => text.len(),
+            found => chunks.len() * 16 + found.trailing_zeros() as usize,
+        },
+        None => plain_bytes_one_by_one(text),
+    }
+}
+
 /// Returns a bit for each of 16 bytes that must be escaped.
 #[cfg(target_arch = "x86_64")]
 #[inline]
@@ -200,15 +197,21 @@ fn special_of(chunk: &[u8; 16]) -> u32 {
     }
 }
 
-/// The same, most of them by two words.
 #[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn special_of(chunk: &[u8; 16]) -> u32 {
-    if short_is_plain(chunk) == Some(true) {
-        return 0;
+fn plain_bytes(text: &[u8]) -> usize {
+    let (chunks, rest) = text.as_chunks::<32>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        // One loop that the compiler turns into vector instructions.
+        let special = chunk.iter().fold(false, |special, byte| special | ESCAPED[usize::from(*byte)]);
+        if special {
+            return index * 32 + plain_bytes_one_by_one(chunk);
+        }
     }
-    let special = chunk.iter().map(|byte| u32::from(ESCAPED[usize::from(*byte)]));
-    special.enumerate().fold(0, |bits, (index, special)| bits | special << index)
+    chunks.len() * 32 + plain_bytes_one_by_one(rest)
+}
+
+fn plain_bytes_one_by_one(text: &[u8]) -> usize {
+    text.iter().position(|byte| ESCAPED[usize::from(*byte)]).unwrap_or(text.len())
 }
 
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
