@@ -67,7 +67,7 @@ impl Live {
         let watched = Arc::new(Watched::new(&plan.watched));
         let metrics = Arc::new(Metrics::new(plan.metrics, Arc::clone(&watched)));
         let asleep = Arc::new(AtomicBool::new(false));
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             consumer,
             lanes,
             plan.exporters.clone(),
@@ -75,6 +75,8 @@ impl Live {
             Arriving { control: orders, asleep: Arc::clone(&asleep) },
             Arc::clone(&metrics),
         );
+        // Whoever asks before the first tick is told of every destination already.
+        worker.publish();
         let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
         match thread {
             Ok(thread) => Some(Self {

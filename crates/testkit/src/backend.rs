@@ -26,6 +26,8 @@ pub enum Reply {
     Reset,
     /// Applies the request and closes the connection before the answer.
     ApplyThenReset,
+    /// Applies the request and never answers.
+    ApplyThenHang,
     /// Applies the request and sends half of the answer.
     HalfAnswer,
     /// Waits first.
@@ -223,12 +225,10 @@ fn answer(shared: &(Mutex<State>, Condvar), mut stream: &TcpStream, request: &Re
         }
         Reply::Status(status, headers) => write(stream, status, &headers, b"{}"),
         Reply::Body(status, body) => write(stream, status, &[], body.to_string().as_bytes()),
-        Reply::Hang => {
-            let mut state = shared.0.lock();
-            while !state.stopped {
-                shared.1.wait_for(&mut state, Duration::from_millis(100));
-            }
-            false
+        Reply::Hang => hang(shared),
+        Reply::ApplyThenHang => {
+            apply(shared, request);
+            hang(shared)
         }
         Reply::Reset => false,
         Reply::Serve => {
@@ -245,6 +245,15 @@ fn answer(shared: &(Mutex<State>, Condvar), mut stream: &TcpStream, request: &Re
             false
         }
     }
+}
+
+/// Waits until the backend stops.
+fn hang(shared: &(Mutex<State>, Condvar)) -> bool {
+    let mut state = shared.0.lock();
+    while !state.stopped {
+        shared.1.wait_for(&mut state, Duration::from_millis(100));
+    }
+    false
 }
 
 fn apply(shared: &(Mutex<State>, Condvar), request: &Request) -> (u16, Value) {

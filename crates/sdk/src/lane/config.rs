@@ -27,6 +27,9 @@ pub struct LaneConfig {
     pub start_mode: StartMode,
     /// Spans in a request when there is no backlog. At least 1. Default: 200.
     pub batch_spans: usize,
+    /// Spans that have to wait before they go out without lingering; all that wait then go, one request after the other, and
+    /// so they do when the linger is over. `None`: each request that is full goes by itself. Default: `None`.
+    pub flush_spans: Option<usize>,
     /// Spans in a request under backlog. At least `batch_spans`. Default: 1000.
     pub batch_spans_max: usize,
     /// Record bytes in a request; one span alone may have more. Default: 4 MiB.
@@ -58,6 +61,7 @@ impl Default for LaneConfig {
         Self {
             start_mode: StartMode::EndOnly,
             batch_spans: 200,
+            flush_spans: None,
             batch_spans_max: limits::MAX_BATCH_SPANS,
             batch_bytes: 4 << 20,
             linger: Duration::from_millis(250),
@@ -80,6 +84,7 @@ impl LaneConfig {
     pub fn checked(mut self) -> Self {
         self.batch_spans = self.batch_spans.max(1);
         self.batch_spans_max = self.batch_spans_max.max(self.batch_spans);
+        self.flush_spans = self.flush_spans.map(|spans| spans.max(1));
         self.batch_bytes = self.batch_bytes.max(1);
         self.concurrency = self.concurrency.max(1);
         self.backoff_max = self.backoff_max.max(self.backoff);

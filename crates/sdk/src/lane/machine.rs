@@ -52,6 +52,8 @@ pub(super) struct WaitingQueue {
     pub(super) live: usize,
     /// The bytes of the live ones.
     pub(super) bytes: usize,
+    /// How many of them go out without waiting for more: [`LaneConfig::flush_spans`].
+    pub(super) flushing: usize,
 }
 
 #[derive(Debug)]
@@ -256,6 +258,7 @@ impl Lane {
         let queue = self.queue_of(item.phase);
         queue.live -= 1;
         queue.bytes -= item.bytes as usize;
+        queue.flushing = queue.flushing.min(queue.live);
     }
 
     fn book(&mut self, item: &Item, resolution: Resolution) {

@@ -138,7 +138,12 @@ impl Lane {
         }
         match (phase, self.config.start_mode) {
             (Phase::Start, StartMode::Deferred(delay)) => first.item.accepted + delay,
-            _ if queue.bytes >= self.batch_bytes || queue.live >= self.config.batch_spans => Moment::ZERO,
+            _ if queue.flushing > 0 => Moment::ZERO,
+            _ if queue.bytes >= self.batch_bytes
+                || queue.live >= self.config.flush_spans.unwrap_or(self.config.batch_spans) =>
+            {
+                Moment::ZERO
+            }
             _ => first.item.accepted + self.config.linger,
         }
     }
@@ -152,11 +157,16 @@ impl Lane {
             Phase::Start => &mut self.starts,
             Phase::End => &mut self.ends,
         };
+        if self.config.flush_spans.is_some() && queue.flushing == 0 {
+            queue.flushing = queue.live;
+        }
         let most = if queue.live > self.config.batch_spans {
             self.config.batch_spans_max
         } else {
             self.config.batch_spans
         };
+        // What came after a flush began waits for the next.
+        let most = if queue.flushing > 0 { most.min(queue.flushing) } else { most };
         let mut slots = Vec::new();
         let mut expired = Vec::new();
         let mut bytes = 0;
@@ -191,6 +201,8 @@ impl Lane {
         }
         for slot in &slots {
             if let Some(item) = self.entries.get(*slot).map(|entry| entry.item) {
+                let queue = self.queue_of(phase);
+                queue.flushing = queue.flushing.saturating_sub(1);
                 self.leave_queue(&item);
             }
         }

@@ -323,6 +323,7 @@ fn older_profile() -> LaneConfig {
     LaneConfig {
         batch_spans: 50,
         batch_spans_max: 50,
+        flush_spans: Some(200),
         linger: Duration::from_secs(4),
         concurrency: 1,
         max_attempts: Some(4),

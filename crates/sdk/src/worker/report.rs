@@ -25,7 +25,7 @@ impl Worker {
     }
 
     /// Puts the account where others can read it.
-    pub(super) fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         let destinations: Vec<DestinationStats> = self
             .engine
             .lanes()

@@ -122,6 +122,38 @@ fn sigkill_right_after_5000_spans_ended_loses_none() {
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
+#[test]
+fn processes_that_start_together_share_what_a_dead_one_left() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::Hang);
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let mut child = child("be killed", &backend.url(), directory.path());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    backend.always(Reply::Serve);
+    let heirs: Vec<_> = (0..4)
+        .map(|_| {
+            let (url, directory) = (backend.url(), directory.path().to_owned());
+            std::thread::spawn(move || tracer(&url, &directory).build())
+        })
+        .collect();
+    let heirs: Vec<Tracer> = heirs.into_iter().map(|heir| heir.join().unwrap()).collect();
+    assert!(backend.wait_for_spans(10_000, PATIENCE));
+    let delivered: u64 = heirs
+        .iter()
+        .map(|heir| {
+            let report = heir.shutdown();
+            assert_conserved(&report);
+            assert_eq!((report.dropped(), report.spooled()), (0, 0), "{report}");
+            report.delivered()
+        })
+        .sum();
+    assert_eq!(delivered, 10_000);
+    assert!(backend.stored(Protocol::Sgp).values().all(|stored| stored.writes == 1));
+}
+
 /// A program that does not handle it is killed by it like by any other signal.
 #[cfg(unix)]
 #[test]

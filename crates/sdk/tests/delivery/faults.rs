@@ -55,6 +55,23 @@ fn a_request_that_hangs_is_given_up_and_repeated() {
     all_arrive(vec![Reply::Hang]);
 }
 
+/// Nobody knows whether the destination has what it did not answer for: it is asked again, and has it once.
+#[test]
+fn an_ambiguous_timeout_is_a_delivery_in_the_end() {
+    all_arrive(vec![Reply::ApplyThenHang]);
+    // The same for a span that goes alone, where sending it again would be refused as a duplicate.
+    let backend = FakeBackend::scripted([Reply::status(405), Reply::ApplyThenHang]);
+    let tracer = builder().export_timeout(Duration::from_millis(300)).exporter(agentex(&backend)).build();
+    make_spans(&tracer, "t", 1);
+    let report = tracer.flush(PATIENCE);
+    assert_eq!((report.delivered(), report.dropped()), (1, 0), "{report}");
+    assert_conserved(&tracer.shutdown());
+    let stored = backend.stored(Protocol::Agentex);
+    assert_eq!(stored.values().map(|stored| stored.writes).collect::<Vec<_>>(), [1]);
+    let tries = backend.lines().iter().filter(|line| *line == "POST /spans").count();
+    assert!(tries >= 2, "{:?}", backend.lines());
+}
+
 #[test]
 fn row_113_a_refused_connection_passes() {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

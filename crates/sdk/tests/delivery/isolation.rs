@@ -14,6 +14,8 @@ fn row_127_a_hanging_destination_delays_nobody() {
     let (hanging, healthy) = (FakeBackend::start(), FakeBackend::start());
     hanging.always(Reply::Hang);
     let tracer = builder().exporter(agentex(&hanging)).exporter(sgp(&healthy)).build();
+    let names: Vec<_> = tracer.stats().destinations.into_iter().map(|of| of.account.destination).collect();
+    assert_eq!(names, ["agentex", "sgp"], "known from the beginning");
     make_spans(&tracer, "t", 2000);
     assert!(healthy.wait_for_spans(2000, PATIENCE));
     let report = tracer.shutdown_within(Duration::from_millis(100));
@@ -97,6 +99,52 @@ fn without_a_spool_the_byte_bound_evicts_the_oldest_and_counts_them() {
     let account = report.account("sgp").unwrap();
     assert_eq!(account.delivered + account.dropped.total(), 2000);
     assert_eq!(backend.stored(Protocol::Sgp).len() as u64, account.delivered);
+}
+
+#[test]
+fn a_spool_at_its_bound_lets_the_oldest_go_and_counts_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = FakeBackend::start();
+    backend.always(Reply::status(503));
+    let tracer = builder()
+        .spool(true)
+        .spool_directory(directory.path())
+        .spool_bytes(2 << 20)
+        .queue_bytes(2 << 20)
+        .exporter(sgp(&backend))
+        .build();
+    let trace = tracer.trace("t");
+    let text = "x".repeat(10_000);
+    for index in 0..2000 {
+        trace.span("n").input(&serde_json::json!({"text": text})).start().end();
+        if index % 20 == 0 {
+            tracer.flush(Duration::ZERO);
+        }
+    }
+    tracer.flush(Duration::ZERO);
+    let stats = tracer.stats();
+    assert!(stats.spooling && stats.spool_bytes <= 3 << 20, "{} bytes", stats.spool_bytes);
+    let account = &stats.destinations[0].account;
+    assert!(account.dropped.of(DropReason::SpoolFull) > 0 && account.dropped.total() > 1000, "{account}");
+    backend.always(Reply::Serve);
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    let account = report.account("sgp").unwrap();
+    assert_eq!((account.accepted, account.delivered + account.dropped.total()), (2000, 2000), "{account}");
+    assert_eq!(backend.stored(Protocol::Sgp).len() as u64, account.delivered);
+}
+
+#[test]
+fn a_spool_that_cannot_be_is_said_and_costs_nothing() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let backend = FakeBackend::start();
+    let tracer =
+        builder().spool(true).spool_directory(file.path().join("under")).exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 100);
+    assert!(!tracer.stats().spooling);
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    assert_eq!((report.delivered(), report.dropped(), report.spooled()), (100, 0, 0), "{report}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is built from settings.
 
 use endspan::lane::{LaneConfig, StartMode};
-use endspan::{Environment, Tracer};
+use endspan::{Environment, Tracer, TracerBuilder};
 use endspan_testkit::FakeBackend;
 
 use crate::isolation::captured;
@@ -9,6 +9,11 @@ use crate::{PATIENCE, Recorder, assert_conserved, builder, make_spans, sgp};
 
 /// The lane that an exporter gets by an environment.
 fn lane_by(variables: &[(&str, &str)]) -> LaneConfig {
+    lane_of(variables, |builder| builder)
+}
+
+/// The same of a tracer that is built in some way.
+fn lane_of(variables: &[(&str, &str)], begin: impl FnOnce(TracerBuilder) -> TracerBuilder) -> LaneConfig {
     use endspan::exporter::{Batch, Export, Exporter};
     use std::sync::{Arc, Mutex};
 
@@ -31,7 +36,10 @@ fn lane_by(variables: &[(&str, &str)]) -> LaneConfig {
 
     let lane = Arc::default();
     let environment = Environment::fixed(variables.iter().copied());
-    drop(Tracer::builder().environment(environment).spool(false).exporter(Asks(Arc::clone(&lane))).build());
+    drop(
+        begin(Tracer::builder().environment(environment).spool(false).exporter(Asks(Arc::clone(&lane))))
+            .build(),
+    );
     let lane = lane.lock().unwrap().take();
     lane.unwrap()
 }
@@ -57,6 +65,19 @@ fn row_36_a_single_destination_is_set_without_hanging() {
     make_spans(&tracer, "t", 1);
     assert!(backend.wait_for_spans(1, PATIENCE));
     assert_conserved(&tracer.shutdown());
+}
+
+#[test]
+fn rows_128_and_129_the_older_profiles_constants() {
+    let ms = std::time::Duration::from_millis;
+    let lane = lane_of(&[], TracerBuilder::older_profile);
+    assert_eq!((lane.max_waiting, lane.flush_spans, lane.linger), (4000, Some(200), ms(4000)));
+    assert_eq!((lane.batch_spans, lane.batch_spans_max, lane.concurrency), (50, 50, 1));
+    assert_eq!((lane.max_attempts, lane.backoff, lane.backoff_max), (Some(4), ms(400), ms(20_000)));
+    // What is set all the same wins.
+    let lane =
+        lane_of(&[("AGENTEX_SPAN_QUEUE_MAX_SIZE", "7")], |builder| builder.older_profile().batch_size(9));
+    assert_eq!((lane.max_waiting, lane.batch_spans), (7, 9));
 }
 
 #[test]

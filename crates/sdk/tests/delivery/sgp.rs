@@ -116,9 +116,11 @@ fn rows_60_and_61_one_bad_span_costs_one_span_at_most() {
     let backend = FakeBackend::start();
     let tracer = builder().linger(PATIENCE).exporter(sgp(&backend)).build();
     let trace = tracer.trace("t");
-    for index in 0..5 {
+    for index in 0..7 {
         let mut span = trace.span("n").start();
         match index {
+            4 => span.set_output(endspan::PayloadSource::json(r#"{"x":"\ud800"}"#)),
+            5 => span.set_data(&json!({"__span_type__": "NO_SUCH_TYPE"})),
             1 => span.set_output(endspan::PayloadSource::json(r#"{"x":NaN}"#)),
             2 => span.set_data(&json!({"__error__": {}})),
             3 => span.set_output(endspan::PayloadSource::of(&[f64::NAN])),
@@ -128,8 +130,14 @@ fn rows_60_and_61_one_bad_span_costs_one_span_at_most() {
     }
     let report = tracer.shutdown();
     assert_conserved(&report);
-    assert_eq!((report.delivered(), report.dropped()), (5, 0));
-    assert_eq!(backend.stored(Protocol::Sgp).len(), 5);
+    assert_eq!((report.delivered(), report.dropped()), (7, 0));
+    let stored = backend.stored(Protocol::Sgp);
+    assert_eq!(stored.len(), 7);
+    assert_eq!(backend.requests().len(), 1, "none of them had to be found by trying");
+    let types = |name: &str| stored.values().filter(|stored| stored.json["type"] == name).count();
+    assert_eq!(types("STANDALONE"), 7);
+    let replaced = stored.values().filter(|stored| stored.json["output"]["__unencodable__"].is_object());
+    assert_eq!(replaced.count() as u64, tracer.stats().unencodable_payloads);
 }
 
 #[test]

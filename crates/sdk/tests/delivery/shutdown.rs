@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use endspan::DropReason;
+use endspan::lane::Health;
 use endspan_testkit::{FakeBackend, Protocol, Reply};
 
 use crate::{PATIENCE, Recorder, assert_conserved, builder, make_spans, sgp};
@@ -85,6 +86,37 @@ fn row_98_a_new_tracer_starts_afresh() {
         assert_eq!(tracer.shutdown().delivered(), 1);
         assert_eq!(recorder.calls.lock().unwrap().len(), round);
     }
+}
+
+#[test]
+fn a_shutdown_tries_a_destination_that_counts_as_down_at_once() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::status(503));
+    let tracer = builder().exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 5);
+    let deadline = Instant::now() + PATIENCE;
+    while tracer.stats().destinations[0].health != Health::Down && Instant::now() < deadline {
+        tracer.flush(Duration::from_millis(20));
+    }
+    assert_eq!(tracer.stats().destinations[0].health, Health::Down);
+    backend.always(Reply::Serve);
+    let report = tracer.shutdown_within(PATIENCE);
+    assert_conserved(&report);
+    assert_eq!((report.delivered(), report.dropped(), report.timed_out), (5, 0, false), "{report}");
+}
+
+#[test]
+fn a_shutdown_gives_a_dead_destination_all_its_time_and_says_what_it_gave_up() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::status(503));
+    let tracer = builder().exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 5);
+    let began = Instant::now();
+    let report = tracer.shutdown_within(Duration::from_millis(300));
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert_conserved(&report);
+    assert!(report.timed_out);
+    assert_eq!((report.dropped_for(DropReason::ShutdownTimeout), report.pending()), (5, 0), "{report}");
 }
 
 #[test]

@@ -70,9 +70,12 @@ impl World {
     pub(crate) fn new(seed: u64, told: bool) -> Self {
         let mut random = Rng::with_seed(seed);
         let lanes = random.usize(1..=3);
-        let configs: Vec<LaneConfig> = (0..lanes).map(|_| config(&mut random)).collect();
-        // Half of the worlds know more misfortunes than those whose seeds are kept.
+        let mut configs: Vec<LaneConfig> = (0..lanes).map(|_| config(&mut random)).collect();
+        // Half of the worlds know more settings and misfortunes than those whose seeds are kept.
         let wilder = !seed.is_multiple_of(2);
+        for config in configs.iter_mut().filter(|_| wilder) {
+            config.flush_spans = (random.u8(..4) == 0).then(|| random.usize(0..200));
+        }
         let servers = (0..lanes).map(|_| Server::new(&mut random, wilder)).collect();
         let engine = engine_of(&configs, &mut random);
         let max_unresolved = if random.u8(..4) == 0 { random.usize(20..200) } else { usize::MAX };

@@ -174,3 +174,42 @@ fn a_dead_queue_holds_no_memory() {
     }
     assert!(bench.lane.starts.slots.len() < 4096, "{}", bench.lane.starts.slots.len());
 }
+
+/// The older queue takes all that waits at 200 spans or after 4 s, in requests of 50.
+#[test]
+fn row_128_at_200_spans_or_after_4_s_all_that_waits_goes_in_requests_of_50() {
+    let config = LaneConfig {
+        batch_spans: 50,
+        batch_spans_max: 50,
+        flush_spans: Some(200),
+        linger: MS(4000),
+        concurrency: 1,
+        ..LaneConfig::default()
+    };
+    let mut bench = Bench::new(config);
+    let mut next_key = 0;
+    let mut sizes_after = |bench: &mut Bench, spans: u128, wait: Duration| {
+        for key in next_key..next_key + spans {
+            bench.accept(key, Phase::End);
+        }
+        next_key += spans;
+        let mut sizes = Vec::new();
+        bench.serve(wait, |sent| {
+            sizes.push(sent.items.len());
+            Outcome::Delivered
+        });
+        sizes
+    };
+    assert_eq!(sizes_after(&mut bench, 230, MS(100)), [50, 50, 50, 50, 30]);
+    assert_eq!(sizes_after(&mut bench, 7, MS(3999)), [0; 0]);
+    assert_eq!(sizes_after(&mut bench, 0, MS(1)), [7]);
+    // Full requests wait too, and what comes after the flush began waits for the next.
+    assert_eq!(sizes_after(&mut bench, 120, MS(3999)), [0; 0]);
+    bench.pass(MS(1));
+    let first = bench.take_sent().remove(0);
+    bench.accept(1000, Phase::End);
+    bench.complete(first.request, &Outcome::Delivered);
+    assert_eq!(sizes_after(&mut bench, 0, MS(3999)), [50, 20]);
+    assert_eq!(sizes_after(&mut bench, 0, MS(1)), [1]);
+    assert_eq!(bench.lane.counts().delivered, 358);
+}
