@@ -1,5 +1,5 @@
 //! Measures reading on the embedded store, without HTTP: pages under filters, text, the structure of a large trace, and
-//! searching while spans come in.
+//! searching while spans come in, and while old ones go.
 //!
 //! `cargo run --release -p endspan-bench --bin search` prints the tables of `bench/README.md`.
 
@@ -25,7 +25,7 @@ struct Arguments {
     /// Where the store keeps its files; the run uses a fresh directory below it.
     #[arg(long, default_value = "bench/out")]
     data: PathBuf,
-    /// Spans in the store, 20 a trace, for `filters` and `mixed`.
+    /// Spans in the store, 20 a trace, for `filters`, `mixed` and `deleting`.
     #[arg(long, default_value_t = 1_000_000)]
     spans: usize,
     /// Bytes of input of each span, for `filters`.
@@ -40,7 +40,7 @@ struct Arguments {
     /// Megabytes of payload, for `text`.
     #[arg(long, default_value_t = 200)]
     megabytes: usize,
-    /// Seconds of each part, for `mixed`.
+    /// Seconds of each part, for `mixed` and `deleting`.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
 }
@@ -53,6 +53,8 @@ enum What {
     Text,
     /// Searching while spans come in.
     Mixed,
+    /// Searching while old spans go, as retention deletes them.
+    Deleting,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -63,6 +65,7 @@ async fn main() -> Result<()> {
         What::Filters => filters::run(&arguments).await,
         What::Text => text::run(&arguments).await,
         What::Mixed => mixed::run(&arguments).await,
+        What::Deleting => mixed::run_deleting(&arguments).await,
     }
 }
 

@@ -12,7 +12,7 @@ use endspan_bench::workload::{Gen, Set};
 use endspan_model::{AccountId, Span, Status};
 use endspan_store::search::{SpanFilter, SpanSort};
 use endspan_store::text::TextQuery;
-use endspan_store::{SpanQuery, SpanStore, WriteOperation, WriteRequest};
+use endspan_store::{Deleting, Deletion, SpanQuery, SpanStore, WriteOperation, WriteRequest};
 use endspan_store_embedded::{EmbeddedStore, Options};
 
 use crate::{Arguments, write};
@@ -20,13 +20,9 @@ use crate::{Arguments, write};
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
-    let directory = tempfile::tempdir_in(&arguments.data)?;
-    let generator = Arc::new(Gen::new(Set::Small));
-    let store = Arc::new(EmbeddedStore::open(directory.path(), Options::default())?);
-    let traces = (arguments.spans / 20) as u64;
-    write(&store, (0..traces).flat_map(|trace| generator.trace(trace)).map(|span| to_span(&span))).await?;
-    store.maintain().await?;
-    let next = Arc::new(AtomicUsize::new(traces as usize));
+    let (_directory, store, generator) = filled(arguments).await?;
+    let traces = arguments.spans / 20;
+    let next = Arc::new(AtomicUsize::new(traces));
     let seconds = Duration::from_secs(arguments.seconds);
 
     // Before and after, since the store grows meanwhile.
@@ -67,11 +63,64 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Holds what searches take while old traces go to what they take alone.
+pub(crate) async fn run_deleting(arguments: &Arguments) -> Result<()> {
+    let (_directory, store, generator) = filled(arguments).await?;
+    let next = Arc::new(AtomicUsize::new(0));
+    let seconds = Duration::from_secs(arguments.seconds);
+    let (_, mut alone, _) = part(&store, &generator, &next, seconds, Beside::Nothing, true).await?;
+    let (deleted, search, _) = part(&store, &generator, &next, seconds, Beside::Deletion, true).await?;
+    alone.truncate(alone.len() / NAMES.len() * NAMES.len());
+    alone.extend(part(&store, &generator, &next, seconds, Beside::Nothing, true).await?.1);
+    println!("Of {} spans {deleted:.0} went in a second.\n", arguments.spans);
+    let mut rows = Vec::new();
+    for (index, name) in NAMES.iter().enumerate() {
+        let times = |all: &[f64]| all.iter().copied().skip(index).step_by(NAMES.len()).collect::<Vec<f64>>();
+        for (share, label) in [(0.5, "p50"), (0.99, "p99")] {
+            let [alone, beside] = [&alone, &search].map(|all| percentile(&mut times(all), share));
+            rows.push(vec![
+                format!("{name}, {label} ms"),
+                format!("{alone:.1}"),
+                format!("{beside:.1}"),
+                format!("{:.2}", beside / alone),
+            ]);
+        }
+    }
+    print_table(&["", "alone", "beside a deletion", "to alone"], &rows);
+    store.close().await?;
+    Ok(())
+}
+
+async fn filled(arguments: &Arguments) -> Result<(tempfile::TempDir, Arc<EmbeddedStore>, Arc<Gen>)> {
+    let directory = tempfile::tempdir_in(&arguments.data)?;
+    let generator = Arc::new(Gen::new(Set::Small));
+    let store = Arc::new(EmbeddedStore::open(directory.path(), Options::default())?);
+    let traces = (arguments.spans / 20) as u64;
+    write(&store, (0..traces).flat_map(|trace| generator.trace(trace)).map(|span| to_span(&span))).await?;
+    store.maintain().await?;
+    Ok((directory, store, generator))
+}
+
+/// Deletes the oldest traces piece by piece, with pauses as long as the pieces, as the server does. Returns how many spans went.
+async fn delete(store: &EmbeddedStore, stop: &AtomicBool) -> Result<usize> {
+    const PIECE_SPANS: u32 = 500;
+    let deletion = Deletion { what: Deleting::Oldest, max_spans: PIECE_SPANS };
+    let mut spans = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let begin = Instant::now();
+        spans += store.delete(None, &deletion).await?.spans as usize;
+        tokio::time::sleep(begin.elapsed().max(Duration::from_millis(5))).await;
+    }
+    Ok(spans)
+}
+
 /// What runs beside the reader.
 #[derive(Clone, Copy, PartialEq)]
 enum Beside {
     Nothing,
     Writers,
+    /// Old traces go.
+    Deletion,
     /// Two threads that take so many cores together.
     Spinning(f64),
 }
@@ -147,6 +196,10 @@ async fn part(
             })
         })
         .collect();
+    let deleting = (beside == Beside::Deletion).then(|| {
+        let (store, stop) = (store.clone(), stop.clone());
+        tokio::spawn(async move { delete(&store, &stop).await })
+    });
     let mut times = Vec::new();
     if reads {
         let queries = queries()?;
@@ -167,6 +220,9 @@ async fn part(
         ensure!(thread.join().is_ok(), "a spinning thread panicked");
     }
     let (mut spans, mut end) = (0, begin);
+    if let Some(deleting) = deleting {
+        spans = deleting.await??;
+    }
     for writer in writers {
         let (written, ended) = writer.await??;
         spans += written;
