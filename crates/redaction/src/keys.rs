@@ -258,7 +258,27 @@ pub(crate) fn is_bare_credential(value: &[u8]) -> bool {
     value.len() >= 6
         && looks_random(value)
         && !value.iter().any(|byte| matches!(byte, b'(' | b'[' | b'{' | b'$'))
+        && !is_type(value)
         && value != MARK.as_bytes()
+}
+
+/// Returns whether a text is the path of a type: `ed25519.Ed25519PrivateKey`, as an annotation says of a name. Keys of the form
+/// `id.secret` have a longer id, and a secret that ends in no word.
+fn is_type(text: &[u8]) -> bool {
+    let is_module = |part: &[u8]| {
+        part.len() <= 16
+            && part.first().is_some_and(u8::is_ascii_lowercase)
+            && part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_')
+    };
+    let mut parts = text.rsplit(|byte| *byte == b'.');
+    let is_class = parts.next().is_some_and(|class| {
+        class.first().is_some_and(u8::is_ascii_uppercase)
+            && class.get(1).is_some_and(u8::is_ascii_lowercase)
+            && class.iter().all(u8::is_ascii_alphanumeric)
+            && class.iter().rev().take_while(|byte| byte.is_ascii_lowercase()).count() >= 2
+    });
+    let mut modules = parts.peekable();
+    is_class && modules.peek().is_some() && modules.all(is_module)
 }
 
 /// Returns whether a value under a name that is perhaps a credential's looks like one.

@@ -167,6 +167,8 @@ fn sgp_row_13_credentials_inside_text_go_and_the_rest_stays() {
         ("https://x.com/?api_key=abc123def&q=1".into(), "https://x.com/?api_key=~&q=1"),
         ("AccountKey=Zm9vYmFy0123456789==;".into(), "AccountKey=~;"),
         ("password: hunter22".into(), "password: ~"),
+        ("api_key: a1b2c3d4e5f60718293a4b5c.AbCdEf12Gh".into(), "api_key: ~"),
+        ("password=word1.Secret9, secret: Abc1.Defgh".into(), "password=~, secret: ~"),
         (r#"{\"api_key\": \"abc\", \"q\": \"x\"}"#.into(), r#"{\"api_key\": \"~\", \"q\": \"x\"}"#),
         (r#"{\\\"password\\\":\\\"a b\\\"}"#.into(), r#"{\\\"password\\\":\\\"~\\\"}"#),
         ("{'secret': 'x y', 'b': 'c'}".into(), "{'secret': '~', 'b': 'c'}"),
@@ -275,6 +277,7 @@ fn ordinary_text_survives() {
         "class=\\\"sk-circle-fade-dot sk-child sk-circle1 sk-learn-contrib-project-name-long\\\"",
         "x-api-key header, the 'password' field, \\\"token\\\" and \\\"secret\\\" are reserved words",
         "SG. and SG.png, ya29.txt, xoxo-hugs-and-kisses-2024",
+        "def load(private_key: ed25519.Ed25519PrivateKey, secret: my_lib2.v1.SecretBytes) -> None:",
     ] {
         assert_kept(&format!(r#"{{"t":"{text}"}}"#));
     }
