@@ -71,7 +71,9 @@ describe("health", () => {
     await drops.waitFor();
     const said = (await drops.innerText()).replace(/\s+/g, " ");
     expect(said).toContain("1 process of this client gave up 1,209 spans before they reached this server");
-    expect(said).toContain("1,200 queue_full Memory (ENDSPAN_QUEUE_MAX_BYTES) was full and there was no spool");
+    expect(said).toContain(
+      "1,200 queue_full Memory (ENDSPAN_QUEUE_MAX_BYTES) was full and there was no spool",
+    );
     expect(said).toContain("9 expired The span waited longer than ENDSPAN_MAX_AGE_S.");
     await page.waitForSelector("text=Clients say that they gave up 1,209 more spans that never came here");
     expect(await page.locator("dl:has-text('Rejected') dd").nth(3).innerText()).toContain("0");
