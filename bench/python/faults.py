@@ -299,7 +299,7 @@ def drop_in_agent(url: str, spool: str) -> tuple[Callable[[], list[Any]], Callab
             pass
 
     # Without a span nobody asks for a pipeline, and nobody takes over what a dead process left.
-    endspan.agentex._state.pipelines.split(trace.processors)  # type: ignore[union-attr]
+    endspan.agentex._switch.installed.pipelines.split(trace.processors)  # type: ignore[union-attr]
     return endspan.agentex.tracers, lambda name: loop.run_until_complete(whole(name))
 
 

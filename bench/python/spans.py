@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import mmap
 import os
 import resource
 import socket
@@ -30,6 +31,19 @@ VARIANTS = [*FLOORS, "endspan", "endspan-memory", "dropin", "agentex", "otel", "
 CASES = ["setup", "loop", "hot", "burst"]
 BURST = {"small": 20_000, "medium": 5_000, "large": 1_000}
 HOT = 2_000
+COLUMNS = {
+    "median": ("span median µs", ",.1f"),
+    "p99": ("p99 µs", ",.1f"),
+    "floor": ("orjson between them, median µs", ",.1f"),
+    "floor_p99": ("p99 µs", ",.1f"),
+    "stall": ("longest stall ms", ",.1f"),
+    "rate": ("spans/s", ",.0f"),
+    "cpu": ("CPU s per 1,000", ".4f"),
+    "fresh": ("fresh memory MB/s", ",.0f"),
+    "loop": ("back to back µs", ",.2f"),
+    "setup": ("set-up ms", ",.0f"),
+    "memory": ("MB", ",.1f"),
+}
 
 # A span of a variant: coroutine of one whole span, and what to call when all are made.
 Variant = tuple[Callable[[Any, Any], Any], Callable[[], Any]]
@@ -176,9 +190,27 @@ async def setup(variant: str, url: str) -> dict[str, float]:
     return {"setup": (time.perf_counter() - begun) * 1000, "memory": resident() - memory}
 
 
+def between(payload: str) -> Callable[[], Any] | None:
+    """What is done half-way between two spans, to see what the machine is like at that moment: `orjson.dumps` of payloads of its
+    own. `None` without orjson."""
+    try:
+        import orjson
+    except ImportError:
+        return None
+    given, gave = pair(payload)
+
+    def floor() -> None:
+        orjson.dumps(given)
+        orjson.dumps(gave)
+
+    return floor
+
+
 async def hot(one: Any, payload: str) -> dict[str, float]:
     given, gave = pair(payload)
+    floor = between(payload)
     costs: list[float] = []
+    floors: list[float] = []
     stalls: list[float] = []
     running = True
 
@@ -199,11 +231,20 @@ async def hot(one: Any, payload: str) -> dict[str, float]:
         begun = time.perf_counter_ns()
         await one(given, gave)
         costs.append((time.perf_counter_ns() - begun) / 1000)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.0025)
+        if floor is not None:
+            begun = time.perf_counter_ns()
+            floor()
+            floors.append((time.perf_counter_ns() - begun) / 1000)
+        await asyncio.sleep(0.0025)
     running = False
     await task
     costs.sort()
-    return {"median": costs[HOT // 2], "p99": costs[HOT * 99 // 100], "stall": max(stalls) * 1000}
+    floors.sort()
+    measured = {"median": costs[HOT // 2], "p99": costs[HOT * 99 // 100], "stall": max(stalls) * 1000}
+    if floors:
+        measured |= {"floor": floors[HOT // 2], "floor_p99": floors[HOT * 99 // 100]}
+    return measured
 
 
 async def loop(one: Any, payload: str) -> dict[str, float]:
@@ -236,7 +277,17 @@ async def burst(one: Any, done: Any, payload: str) -> dict[str, float]:
     took = time.perf_counter() - begun
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"rate": count / took, "cpu": cpu / count * 1000}
+    return {"rate": count / took, "cpu": cpu / count * 1000, "fresh": fresh_memory(count * SIZES[payload])}
+
+
+def fresh_memory(size: int) -> float:
+    """Megabytes a second at which memory that the system has to find first is written: as much as the burst's payloads."""
+    page = bytes(1 << 16)
+    with mmap.mmap(-1, max(size, 8 << 20)) as memory:
+        begun = time.perf_counter()
+        for at in range(0, len(memory) - len(page) + 1, len(page)):
+            memory[at : at + len(page)] = page
+        return len(memory) / 1e6 / (time.perf_counter() - begun)
 
 
 def child(variant: str, case: str, payload: str, url: str) -> None:
@@ -285,8 +336,8 @@ def main() -> None:
     server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-    print("| variant, payload | span median µs | p99 µs | longest stall ms | spans/s | CPU s per 1,000 | back to back µs | set-up ms | MB |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| variant, payload | " + " | ".join(title for title, _ in COLUMNS.values()) + " |")
+    print("|---|" + "---|" * len(COLUMNS), flush=True)
     try:
         for payload in arguments.payloads.split(","):
             results: dict[str, dict[str, list[float]]] = {}
@@ -302,11 +353,7 @@ def main() -> None:
             for variant, values in results.items():
                 median = {key: statistics.median(of) for key, of in values.items()}
                 cells = [
-                    format(median[key], form) if key in median else "–"
-                    for key, form in {
-                        "median": ",.1f", "p99": ",.1f", "stall": ",.1f", "rate": ",.0f", "cpu": ".4f",
-                        "loop": ",.1f", "setup": ",.0f", "memory": ",.1f",
-                    }.items()
+                    format(median[key], form) if key in median else "–" for key, (_, form) in COLUMNS.items()
                 ]
                 print(f"| {variant}, {payload} | {' | '.join(cells)} |", flush=True)
     finally:

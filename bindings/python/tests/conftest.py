@@ -15,6 +15,8 @@ for name in list(os.environ):
         del os.environ[name]
 os.environ["ENDSPAN_SPOOL"] = "0"
 os.environ["DD_TRACE_ENABLED"] = "false"
+# What agentex-sdk asks for before it traces.
+os.environ.update(AGENT_NAME="an-agent", ACP_URL="http://127.0.0.1:9", LITELLM_LOCAL_MODEL_COST_MAP="True")
 
 from backend import Backend  # noqa: E402
 from program import Case  # noqa: E402

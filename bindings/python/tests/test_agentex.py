@@ -3,103 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import os
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from backend import Backend
-
-os.environ.setdefault("AGENT_NAME", "an-agent")
-os.environ.setdefault("ACP_URL", "http://127.0.0.1:9")
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 pytest.importorskip("agentex.lib.core.tracing.trace")
 
 from agentex.lib.core.tracing import AsyncSpanQueue, AsyncTrace, Trace, tracing_processor_manager  # noqa: E402
 from agentex.lib.core.tracing import span_queue as span_queue_module  # noqa: E402
 from agentex.lib.core.tracing.processors import agentex_tracing_processor, sgp_tracing_processor  # noqa: E402
-from agentex.lib.core.tracing.processors.tracing_processor_interface import (  # noqa: E402
-    AsyncTracingProcessor,
-    SyncTracingProcessor,
-)
 from agentex.lib.core.tracing.span_queue import SpanEventType  # noqa: E402
 from agentex.lib.core.tracing.tracer import AsyncTracer, Tracer  # noqa: E402
 from agentex.lib.types.tracing import AgentexTracingProcessorConfig, SGPTracingProcessorConfig  # noqa: E402
 from agentex.types.span import Span  # noqa: E402
 
 import endspan.agentex  # noqa: E402
-
-MANAGER = tracing_processor_manager.GLOBAL_TRACING_PROCESSOR_MANAGER
-
-
-def sgp_config(backend: Backend) -> SGPTracingProcessorConfig:
-    return SGPTracingProcessorConfig(sgp_api_key="key", sgp_account_id="account", sgp_base_url=backend.url)
-
-
-@pytest.fixture(autouse=True)
-def dropped_in(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AGENTEX_BASE_URL", backend.url)
-    monkeypatch.setenv("AGENTEX_SPAN_QUEUE_LINGER_MS", "1")
-    monkeypatch.setattr(span_queue_module, "_default_span_queue", None)
-    endspan.agentex.install()
-    yield
-    endspan.agentex.uninstall(5)
-    MANAGER.sync_processors.clear()
-    MANAGER.async_processors.clear()
-
-
-def register(backend: Backend, agentex: bool = False) -> None:
-    configs: list[Any] = [sgp_config(backend)]
-    if agentex:
-        configs.append(AgentexTracingProcessorConfig())
-    for config in configs:
-        tracing_processor_manager.add_tracing_processor_config(config)
-
-
-def flush() -> None:
-    for tracer in endspan.agentex.tracers():
-        report = tracer.flush(120)
-        assert report.pending == 0 and report.dropped == 0, str(report)
-
-
-class Recorder(AsyncTracingProcessor):
-    """A processor of the program."""
-
-    def __init__(self, config: Any = None) -> None:
-        self.events: list[tuple[str, Span]] = []
-        self.loops: set[Any] = set()
-        self.seen = threading.Event()
-
-    async def on_span_start(self, span: Span) -> None:
-        self.events.append(("start", span))
-        self.loops.add(asyncio.get_running_loop())
-
-    async def on_span_end(self, span: Span) -> None:
-        self.events.append(("end", span))
-        self.seen.set()
-
-    async def shutdown(self) -> None:
-        pass
-
-
-class SyncRecorder(SyncTracingProcessor):
-    def __init__(self, config: Any = None) -> None:
-        self.events: list[tuple[str, Span]] = []
-
-    def on_span_start(self, span: Span) -> None:
-        self.events.append(("start", span))
-
-    def on_span_end(self, span: Span) -> None:
-        self.events.append(("end", span))
-
-    def shutdown(self) -> None:
-        pass
+from agentex_drop_in import (  # noqa: E402, F401
+    MANAGER,
+    Recorder,
+    SyncRecorder,
+    dropped_in,
+    flush,
+    register,
+    sgp_config,
+)
 
 
 def test_a_span_of_the_async_tracer(backend: Backend) -> None:
@@ -280,80 +211,6 @@ def test_row_24_the_facade_records_errors(backend: Backend) -> None:
     (item,) = backend.sgp
     assert item["status"] == "ERROR" and item["metadata"]["__error__"]["message"] == "boom"
     assert item["output"] == {"b": 1}
-
-
-@pytest.fixture
-def temporal(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A workflow without a server: its activities run in Temporal's own test environment, and what crosses the border
-    goes through its data converter, as between two workers."""
-    import dataclasses
-    from datetime import timedelta
-
-    pytest.importorskip("temporalio")
-    from temporalio import workflow
-    from temporalio.contrib.pydantic import pydantic_data_converter as converter
-    from temporalio.testing import ActivityEnvironment
-
-    facade = pytest.importorskip("agentex.lib.adk._modules.tracing")
-    activities = pytest.importorskip("agentex.lib.core.temporal.activities.adk.tracing_activities")
-    service = importlib.import_module("agentex.lib.core.services.adk.tracing")
-    types = {"start-span": activities.StartSpanParams, "end-span": activities.EndSpanParams}
-
-    async def execute_activity(activity: str, arg: Any, **options: Any) -> Any:
-        assert options["start_to_close_timeout"] <= timedelta(seconds=5)
-        name = getattr(activity, "value", activity)
-        # Each activity may run in a process of its own: it has a service of its own, and a copy of what it was sent.
-        worker = activities.TracingActivities(service.TracingService(tracer=AsyncTracer(None)))
-        environment = ActivityEnvironment()
-        environment.info = dataclasses.replace(environment.info, activity_type=name)
-        (sent,) = await converter.decode(await converter.encode([arg]), [types[name]])
-        gave = await environment.run({"start-span": worker.start_span, "end-span": worker.end_span}[name], sent)
-        (got,) = await converter.decode(await converter.encode([gave]), [dict])
-        return got
-
-    monkeypatch.setattr(facade, "in_temporal_workflow", lambda: True)
-    monkeypatch.setattr(workflow, "execute_activity", execute_activity)
-    module = facade.TracingModule(tracing_service=service.TracingService(tracer=AsyncTracer(None)))
-    return module, ActivityEnvironment, facade, monkeypatch
-
-
-def test_temporal_workflows_trace_through_activities(backend: Backend, temporal: Any) -> None:
-    register(backend)
-    module, *_ = temporal
-
-    async def workflow() -> None:
-        async with module.span(trace_id="t", name="turn", input={"a": 1}, task_id="task") as turn:
-            async with module.span(trace_id="t", name="step", parent_id=turn.id) as step:
-                step.output = {"b": 2}
-            with pytest.raises(ValueError):
-                async with module.span(trace_id="t", name="broken", parent_id=turn.id):
-                    raise ValueError("boom")
-
-    asyncio.run(workflow())
-    flush()
-    items = {item["name"]: item for item in backend.sgp}
-    assert len(backend.sgp) == 3 and set(items) == {"turn", "step", "broken"}
-    assert items["turn"]["input"] == {"a": 1} and items["step"]["output"] == {"b": 2}
-    assert items["step"]["parent_id"] == items["broken"]["parent_id"] == items["turn"]["id"]
-    assert items["broken"]["metadata"]["__error__"]["message"] == "boom"
-    assert all(item["start_timestamp"] <= item["end_timestamp"] for item in backend.sgp)
-
-
-def test_business_activities_trace_directly(backend: Backend, temporal: Any) -> None:
-    register(backend)
-    module, environment, facade, monkeypatch = temporal
-    monkeypatch.setattr(facade, "in_temporal_workflow", lambda: False)
-
-    async def business() -> str:
-        async with module.span(trace_id="t", name="outer") as outer:
-            async with module.span(trace_id="t", name="inner", parent_id=outer.id) as inner:
-                inner.output = {"b": 2}
-        return str(outer.id)
-
-    outer = asyncio.run(environment().run(business))
-    flush()
-    parents = {item["name"]: item.get("parent_id") for item in backend.sgp}
-    assert parents == {"outer": None, "inner": outer}
 
 
 def test_row_35_and_36_the_registry(backend: Backend) -> None:

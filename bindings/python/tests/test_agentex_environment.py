@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from backend import Backend
-
-os.environ.setdefault("AGENT_NAME", "an-agent")
-os.environ.setdefault("ACP_URL", "http://127.0.0.1:9")
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 pytest.importorskip("agentex.lib.core.tracing.trace")
 

@@ -9,16 +9,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from backend import Backend
-
-os.environ.setdefault("AGENT_NAME", "an-agent")
-os.environ.setdefault("ACP_URL", "http://127.0.0.1:9")
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 pytest.importorskip("temporalio.worker")
 facade = pytest.importorskip("agentex.lib.adk._modules.tracing")
@@ -31,7 +26,7 @@ from google.protobuf.duration_pb2 import Duration  # noqa: E402
 from temporalio import workflow  # noqa: E402
 from temporalio.api.common.v1 import ActivityType, Payloads, WorkflowType  # noqa: E402
 from temporalio.api.enums.v1 import EventType  # noqa: E402
-from temporalio.api.history.v1 import History, HistoryEvent  # noqa: E402
+from temporalio.api.history.v1 import HistoryEvent  # noqa: E402
 from temporalio.api.taskqueue.v1 import TaskQueue  # noqa: E402
 from temporalio.client import WorkflowHistory  # noqa: E402
 from temporalio.contrib.pydantic import pydantic_data_converter as converter  # noqa: E402

@@ -16,13 +16,13 @@ import threading
 from typing import Any
 
 from . import _native
+from ._switch import Switch
 from ._tracer import Tracer
 
 __all__ = ["install", "installed", "tracers", "uninstall"]
 
 _log = logging.getLogger("endspan")
-_state: _Installation | None = None
-_state_lock = threading.RLock()
+_switch: Switch[_Installation] = Switch()
 
 
 def install(**settings: Any) -> None:
@@ -32,31 +32,23 @@ def install(**settings: Any) -> None:
         settings: Settings of :class:`endspan.Tracer`. Without any, endspan's own defaults hold; ``older_profile=True``
             takes the constants of the replaced queue.
     """
-    global _state
-    with _state_lock:
-        if _state is None:
-            state = _Installation(settings)
-            state.install()
-            _state = state
+    _switch.on(lambda: _Installation(settings))
 
 
 def uninstall(timeout: float = 30.0) -> None:
     """Puts everything back, and delivers what is there."""
-    global _state
-    with _state_lock:
-        state, _state = _state, None
-    if state is not None:
-        state.uninstall(timeout)
+    _switch.off(timeout)
 
 
 def installed() -> bool:
     """Whether the drop-in is installed."""
-    return _state is not None
+    return _switch.installed is not None
 
 
 def tracers() -> list[Tracer]:
     """The pipelines in use: one for each key, account and address."""
-    return [] if _state is None else _state.all_tracers()
+    installed = _switch.installed
+    return [] if installed is None else installed.all_tracers()
 
 
 class _Installation:

@@ -199,21 +199,27 @@ impl<'py> Encoder<'py> {
         for name in names.try_iter()? {
             let name = name?.cast_into::<PyString>()?;
             let Ok(value) = object.getattr(&name) else { continue };
-            if !std::mem::take(&mut first) {
-                self.out.push(b',');
-            }
-            // SAFETY: the name is a `str`.
-            if let Err(stop) = unsafe { self.write_str(name.as_ptr()) } {
-                return Ok(Err(stop));
-            }
-            self.out.push(b':');
-            if let Err(stop) = self.write(value.as_ptr()) {
+            if let Err(stop) = self.write_member(&mut first, name.as_any(), &value) {
                 return Ok(Err(stop));
             }
         }
         self.out.push(b'}');
         self.path.pop();
         Ok(Ok(()))
+    }
+
+    fn write_member(
+        &mut self,
+        first: &mut bool,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Written {
+        if !std::mem::take(first) {
+            self.out.push(b',');
+        }
+        self.write_key(key.as_ptr())?;
+        self.out.push(b':');
+        self.write(value.as_ptr())
     }
 
     fn write_mapping(&mut self, mapping: &Bound<'py, PyAny>) -> PyResult<Written> {
@@ -224,14 +230,7 @@ impl<'py> Encoder<'py> {
         let mut first = true;
         for member in mapping.call_method0(intern!(self.py, "items"))?.try_iter()? {
             let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = member?.extract()?;
-            if !std::mem::take(&mut first) {
-                self.out.push(b',');
-            }
-            if let Err(stop) = self.write_key(key.as_ptr()) {
-                return Ok(Err(stop));
-            }
-            self.out.push(b':');
-            if let Err(stop) = self.write(value.as_ptr()) {
+            if let Err(stop) = self.write_member(&mut first, &key, &value) {
                 return Ok(Err(stop));
             }
         }

@@ -13,17 +13,16 @@ Written for agentex-sdk 0.12 to 0.28; what a release adds around spans (for exam
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from .._report import Stats
+from .._switch import Switch
 from .._tracer import Tracer
 from ._installation import Installation
 
 __all__ = ["install", "installed", "stats", "tracers", "uninstall"]
 
-_state: Installation | None = None
-_state_lock = threading.RLock()
+_switch: Switch[Installation] = Switch()
 
 
 def install(**settings: Any) -> None:
@@ -33,31 +32,23 @@ def install(**settings: Any) -> None:
         settings: Settings of :class:`endspan.Tracer`, for example ``spool_dir``. What is not given comes from the
             environment, the reference's own variables (``AGENTEX_SPAN_QUEUE_*``, ``AGENTEX_TRACING_SKIP_*``) included.
     """
-    global _state
-    with _state_lock:
-        if _state is None:
-            state = Installation(settings)
-            state.install()
-            _state = state
+    _switch.on(lambda: Installation(settings))
 
 
 def uninstall(timeout: float = 30.0) -> None:
     """Puts everything back, and delivers what is there."""
-    global _state
-    with _state_lock:
-        state, _state = _state, None
-    if state is not None:
-        state.uninstall(timeout)
+    _switch.off(timeout)
 
 
 def installed() -> bool:
     """Whether the drop-in is installed."""
-    return _state is not None
+    return _switch.installed is not None
 
 
 def tracers() -> list[Tracer]:
     """The pipelines in use: one for each set of processors that traces were made with."""
-    return [] if _state is None else _state.pipelines.tracers()
+    installed = _switch.installed
+    return [] if installed is None else installed.pipelines.tracers()
 
 
 def stats() -> list[Stats]:

@@ -132,4 +132,5 @@ class Processors:
         manager.lock = threading.RLock()
 
     def unpatch_manager(self) -> None:
-        self._of.manager.GLOBAL_TRACING_PROCESSOR_MANAGER.lock = self._lock_before
+        if self._lock_before is not None:
+            self._of.manager.GLOBAL_TRACING_PROCESSOR_MANAGER.lock = self._lock_before
