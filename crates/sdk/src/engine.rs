@@ -259,7 +259,9 @@ impl<H: RecordHandle> Engine<H> {
     /// Moves waiting records into lanes that have room.
     fn feed(&mut self) {
         for (index, (lane, queue)) in self.lanes.iter_mut().zip(&mut self.overflow).enumerate() {
-            while lane.counts().pending < LANE_WINDOW
+            // A lane with a limit of its own must see all that comes, to drop what is too much.
+            let window = if lane.config().is_bounded() { u64::MAX } else { LANE_WINDOW };
+            while lane.counts().pending < window
                 && let Some(record) = queue.pop_front()
             {
                 let bit = 1_u32 << index;

@@ -42,6 +42,8 @@ pub struct LaneConfig {
     pub max_attempts: Option<u32>,
     /// Spans that wait at a time; the newest beyond are dropped. `0`: no limit. Default: 0.
     pub max_waiting: usize,
+    /// Record bytes that the destination may have undelivered; the newest beyond are dropped. `0`: no limit. Default: 0.
+    pub max_pending_bytes: u64,
     /// How old a span may become before it is dropped. Default: 24 h.
     pub max_age: Option<Duration>,
     /// Deadline of one request, after which it counts as failed. Default: 60 s.
@@ -68,6 +70,7 @@ impl Default for LaneConfig {
             concurrency: 3,
             max_attempts: None,
             max_waiting: 0,
+            max_pending_bytes: 0,
             max_age: Some(Duration::from_secs(24 * 60 * 60)),
             request_timeout: Duration::from_secs(60),
             backoff: Duration::from_millis(500),
@@ -79,6 +82,11 @@ impl Default for LaneConfig {
 }
 
 impl LaneConfig {
+    /// Returns whether the lane itself limits what waits.
+    pub const fn is_bounded(&self) -> bool {
+        self.max_waiting > 0 || self.max_pending_bytes > 0
+    }
+
     /// Returns the settings with every number in its range.
     #[must_use]
     pub fn checked(mut self) -> Self {

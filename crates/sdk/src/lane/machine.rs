@@ -195,8 +195,11 @@ impl Lane {
         self.enqueue(slot, false);
     }
 
+    /// Whether there is no room for the record whose bytes were just counted as pending.
     fn is_full(&self) -> bool {
-        self.config.max_waiting > 0 && self.waiting() >= self.config.max_waiting
+        let LaneConfig { max_waiting, max_pending_bytes, .. } = self.config;
+        (max_waiting > 0 && self.waiting() >= max_waiting)
+            || (max_pending_bytes > 0 && self.counts.pending_bytes > max_pending_bytes)
     }
 
     pub(super) fn queue_of(&mut self, phase: Phase) -> &mut WaitingQueue {

@@ -55,6 +55,10 @@ variables! {
     AGENTEX_SPAN_QUEUE_LINGER_MS: Kind::Integer { floor: 0 }, "250";
     /// Spans that may wait for each destination; the newest beyond are dropped. 0: no limit in spans, only in bytes.
     AGENTEX_SPAN_QUEUE_MAX_SIZE: Kind::Integer { floor: 0 }, "0";
+    /// Bytes of spans that each destination may have undelivered; the newest beyond are dropped. 0: no limit for each, only for all together.
+    ENDSPAN_DESTINATION_MAX_BYTES: Kind::Integer { floor: 0 }, "0";
+    /// Spans that may wait in all; the oldest beyond are dropped. A start that is written counts like an end. 0: no limit in spans, only in bytes.
+    ENDSPAN_QUEUE_MAX_SPANS: Kind::Integer { floor: 0 }, "0";
     /// Attempts that a span gets. Without it, transient failures are retried until space or age forces a drop.
     AGENTEX_SPAN_QUEUE_MAX_RETRIES: Kind::Integer { floor: 1 }, "no limit";
     /// Requests in flight to each destination.

@@ -29,6 +29,8 @@ pub struct TracerBuilder {
     batch_bytes: Option<i64>,
     linger_ms: Option<i64>,
     max_waiting: Option<i64>,
+    max_pending_bytes: Option<i64>,
+    queue_spans: Option<i64>,
     max_attempts: Option<i64>,
     concurrency: Option<i64>,
     start_delay_ms: Option<i64>,
@@ -96,6 +98,19 @@ impl TracerBuilder {
     /// `AGENTEX_SPAN_QUEUE_MAX_SIZE`.
     pub fn max_queue_size(mut self, spans: usize) -> Self {
         self.max_waiting = Some(number(spans));
+        self
+    }
+
+    /// Sets how many bytes of spans each destination may have undelivered before the newest are dropped; 0 for no limit. Else
+    /// `ENDSPAN_DESTINATION_MAX_BYTES`.
+    pub fn destination_bytes(mut self, bytes: u64) -> Self {
+        self.max_pending_bytes = Some(number(bytes));
+        self
+    }
+
+    /// Sets how many spans may wait in all before the oldest are dropped; 0 for no limit. Else `ENDSPAN_QUEUE_MAX_SPANS`.
+    pub fn queue_spans(mut self, spans: u64) -> Self {
+        self.queue_spans = Some(number(spans));
         self
     }
 
@@ -262,6 +277,8 @@ impl TracerBuilder {
                 .or(base.max_attempts),
             max_waiting: count(self.max_waiting, settings::AGENTEX_SPAN_QUEUE_MAX_SIZE)
                 .unwrap_or(base.max_waiting),
+            max_pending_bytes: integer(self.max_pending_bytes, settings::ENDSPAN_DESTINATION_MAX_BYTES)
+                .map_or(base.max_pending_bytes, i64::unsigned_abs),
             max_age: match integer(self.max_age_s, settings::ENDSPAN_MAX_AGE_S) {
                 Some(0) => None,
                 Some(seconds) => Some(Duration::from_secs(seconds.unsigned_abs())),
@@ -304,6 +321,10 @@ impl TracerBuilder {
             max_bytes: if directory.is_some() { spool } else { queue },
             directory,
             max_resident_bytes: queue,
+            max_records: environment
+                .integer_or(self.queue_spans, settings::ENDSPAN_QUEUE_MAX_SPANS)
+                .filter(|spans| *spans > 0)
+                .map(i64::unsigned_abs),
             when_full: WhenFull::EvictOldest,
             held_records: if starts_are_written { 0 } else { HELD_SPANS },
             required_marks: u32::MAX.checked_shr(32 - exporters.len() as u32).unwrap_or(0).max(1),

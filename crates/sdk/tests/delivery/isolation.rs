@@ -101,6 +101,67 @@ fn without_a_spool_the_byte_bound_evicts_the_oldest_and_counts_them() {
     assert_eq!(backend.stored(Protocol::Sgp).len() as u64, account.delivered);
 }
 
+/// More than a lane holds in its own queues: the rest must not escape the limit by waiting outside.
+#[test]
+fn row_82_a_large_bound_in_spans_holds_too() {
+    let tracer = builder()
+        .max_queue_size(20_000)
+        .linger(Duration::from_secs(3600))
+        .batch_size(100_000)
+        .exporter(Recorder::delivering())
+        .build();
+    make_spans(&tracer, "t", 30_000);
+    // Not a flush, which would send what waits: the account comes with the next tick.
+    let deadline = Instant::now() + PATIENCE;
+    let account = || tracer.stats().destinations[0].account.clone();
+    while account().accepted < 30_000 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!((account().pending, account().dropped.of(DropReason::QueueFull)), (20_000, 10_000));
+    assert_conserved(&tracer.shutdown());
+}
+
+#[test]
+fn the_bound_in_spans_of_all_drops_the_oldest() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::status(503));
+    let tracer = builder().queue_spans(1000).exporter(sgp(&backend)).build();
+    for _ in 0..100 {
+        make_spans(&tracer, "t", 50);
+        tracer.flush(Duration::ZERO);
+    }
+    let account = tracer.stats().destinations[0].account.clone();
+    assert!(account.pending <= 1000, "{account}");
+    backend.always(Reply::Serve);
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    let account = report.account("sgp").unwrap();
+    assert_eq!((account.accepted, account.delivered + account.dropped.total()), (5000, 5000), "{account}");
+    assert!(account.dropped.of(DropReason::QueueFull) >= 4000, "{account}");
+    assert_eq!(backend.stored(Protocol::Sgp).len() as u64, account.delivered);
+}
+
+#[test]
+fn one_destinations_bound_in_bytes_is_its_own() {
+    let (hanging, healthy) = (FakeBackend::start(), FakeBackend::start());
+    hanging.always(Reply::Hang);
+    let tracer = builder()
+        .destination_bytes(100_000)
+        .linger(Duration::ZERO)
+        .exporter(agentex(&hanging))
+        .exporter(sgp(&healthy))
+        .build();
+    for _ in 0..50 {
+        make_spans(&tracer, "t", 50);
+        assert!(healthy.wait_for_spans(1, PATIENCE));
+        tracer.flush(Duration::from_millis(2));
+    }
+    let report = tracer.shutdown_within(Duration::from_millis(500));
+    assert_conserved(&report);
+    assert!(report.account("agentex").unwrap().dropped.of(DropReason::QueueFull) > 1000, "{report}");
+    assert_eq!(report.account("sgp").unwrap().dropped.of(DropReason::Rejected), 0);
+}
+
 #[test]
 fn a_spool_at_its_bound_lets_the_oldest_go_and_counts_them() {
     let directory = tempfile::tempdir().unwrap();

@@ -81,6 +81,87 @@ fn rows_128_and_129_the_older_profiles_constants() {
 }
 
 #[test]
+fn bounds_and_attempts_come_from_the_environment() {
+    let lane = lane_by(&[]);
+    assert_eq!((lane.max_waiting, lane.max_pending_bytes, lane.max_attempts), (0, 0, None));
+    let lane = lane_by(&[
+        ("AGENTEX_SPAN_QUEUE_MAX_SIZE", "5"),
+        ("ENDSPAN_DESTINATION_MAX_BYTES", "6"),
+        ("AGENTEX_SPAN_QUEUE_MAX_RETRIES", "7"),
+    ]);
+    assert_eq!((lane.max_waiting, lane.max_pending_bytes, lane.max_attempts), (5, 6, Some(7)));
+    let environment = Environment::fixed([("ENDSPAN_QUEUE_MAX_SPANS", "8")]);
+    let backend = FakeBackend::start();
+    backend.always(endspan_testkit::Reply::Hang);
+    let tracer = Tracer::builder().environment(environment).spool(false).exporter(sgp(&backend)).build();
+    make_spans(&tracer, "t", 1000);
+    let report = tracer.shutdown_within(std::time::Duration::ZERO);
+    assert_conserved(&report);
+    assert!(report.dropped_for(endspan::DropReason::QueueFull) >= 900, "{report}");
+}
+
+/// The older queue was one for all clients of a process, and whoever came first decided for all.
+#[test]
+fn d23_each_tracer_of_the_older_profile_has_its_own_account() {
+    let (one, two) = (FakeBackend::start(), FakeBackend::start());
+    let off = endspan::SgpExporter::builder().environment(crate::nothing()).build();
+    let begin = || Tracer::builder().environment(crate::nothing()).spool(false).older_profile();
+    let first = begin().exporter(off).build();
+    make_spans(&first, "t", 1);
+    let tracers = [(&one, "a"), (&two, "b")].map(|(backend, account)| {
+        begin().exporter(crate::sgp_builder(backend).account_id(account).build()).build()
+    });
+    for tracer in &tracers {
+        make_spans(tracer, "t", 3);
+    }
+    for (tracer, (backend, account)) in tracers.iter().zip([(&one, "a"), (&two, "b")]) {
+        let report = tracer.shutdown();
+        assert_conserved(&report);
+        assert_eq!(report.delivered(), 3);
+        for request in backend.requests() {
+            assert_eq!(request.header("x-selected-account-id"), Some(account));
+        }
+    }
+    assert_eq!(first.shutdown().accounts, []);
+}
+
+/// A payload that no JSON can hold ended the older queue's thread for good, and its exit waited without end.
+#[test]
+fn d24_a_bad_payload_ends_nothing_in_the_older_profile() {
+    let backend = FakeBackend::start();
+    let tracer = Tracer::builder()
+        .environment(crate::nothing())
+        .spool(false)
+        .older_profile()
+        .exporter(sgp(&backend))
+        .build();
+    for index in 0..120 {
+        let mut span = tracer.trace("t").span("n").start();
+        if index == 50 {
+            span.set_output(endspan::PayloadSource::of(&[f64::NAN]));
+        }
+        span.end();
+    }
+    let report = tracer.shutdown();
+    assert_conserved(&report);
+    assert_eq!((report.delivered(), report.dropped()), (120, 0), "{report}");
+
+    backend.always(endspan_testkit::Reply::status(503));
+    let tracer = Tracer::builder()
+        .environment(crate::nothing())
+        .spool(false)
+        .older_profile()
+        .exporter(sgp(&backend))
+        .build();
+    make_spans(&tracer, "t", 4000);
+    let began = std::time::Instant::now();
+    let report = tracer.shutdown_within(std::time::Duration::from_millis(200));
+    assert_conserved(&report);
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert_eq!(report.dropped(), 4000, "{report}");
+}
+
+#[test]
 fn row_66_text_that_is_no_number_gives_the_default_and_a_warning() {
     for text in ["not-an-int", ""] {
         let mut lane = None;

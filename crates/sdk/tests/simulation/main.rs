@@ -17,6 +17,7 @@
 
 mod log;
 mod server;
+mod settings;
 mod world;
 
 use world::World;

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use endspan::engine::{ENDED, Engine, Order, RecordFacts};
-use endspan::lane::{
-    Dispatch, Health, Lane, LaneConfig, Outcome, Phase, RequestId, Resolution, SpanKey, StartMode,
-};
+use endspan::lane::{Dispatch, Health, Lane, LaneConfig, Outcome, Phase, RequestId, Resolution, SpanKey};
 use endspan::{DropReason, Moment};
 use fastrand::Rng;
 
 use crate::log::{Entry, Handle, SharedLog};
 use crate::server::{Regime, Server};
+use crate::settings;
 
 /// How long the misfortunes last.
 const TROUBLE: Duration = Duration::from_secs(120);
@@ -70,11 +69,11 @@ impl World {
     pub(crate) fn new(seed: u64, told: bool) -> Self {
         let mut random = Rng::with_seed(seed);
         let lanes = random.usize(1..=3);
-        let mut configs: Vec<LaneConfig> = (0..lanes).map(|_| config(&mut random)).collect();
+        let mut configs: Vec<LaneConfig> = (0..lanes).map(|_| settings::config(&mut random)).collect();
         // Half of the worlds know more settings and misfortunes than those whose seeds are kept.
         let wilder = !seed.is_multiple_of(2);
         for config in configs.iter_mut().filter(|_| wilder) {
-            config.flush_spans = (random.u8(..4) == 0).then(|| random.usize(0..200));
+            settings::wilder(config, &mut random);
         }
         let servers = (0..lanes).map(|_| Server::new(&mut random, wilder)).collect();
         let engine = engine_of(&configs, &mut random);
@@ -209,7 +208,9 @@ impl World {
                 if self.versions.contains_key(&span) {
                     self.open.remove(&span);
                     self.append(span, Phase::End);
-                    if self.random.u8(..20) == 0 {
+                    // Where there is a bound in bytes, the end may have been dropped, and its start, which is shorter, find room.
+                    let end_waits = self.configs.iter().all(|config| config.max_pending_bytes == 0);
+                    if self.random.u8(..20) == 0 && end_waits {
                         self.append_late_start(span);
                     }
                 }
@@ -349,6 +350,10 @@ impl World {
             let bound = config.max_waiting + (2 * most + 4) * config.batch_spans_max;
             let pending = lane.counts().pending as usize;
             assert!(config.max_waiting == 0 || pending <= bound, "lane {index}: {pending} pending");
+            // What takes the place of another may be longer than that.
+            let bytes = lane.counts().pending_bytes;
+            let bound = config.max_pending_bytes + 40_000 * pending as u64;
+            assert!(config.max_pending_bytes == 0 || bytes <= bound, "lane {index}: {bytes} bytes pending");
         }
         let all = self.all_lanes();
         let mut epochs = std::mem::take(&mut self.epochs);
@@ -478,26 +483,4 @@ fn engine_of(configs: &[LaneConfig], random: &mut Rng) -> Engine<Handle> {
     let mut engine = Engine::new(lanes);
     engine.watch();
     engine
-}
-
-fn config(random: &mut Rng) -> LaneConfig {
-    let batch_spans = random.usize(1..50);
-    LaneConfig {
-        start_mode: match random.u8(..4) {
-            0 | 1 => StartMode::EndOnly,
-            2 => StartMode::Deferred(Duration::from_millis(random.u64(0..5000))),
-            _ => StartMode::Every,
-        },
-        batch_spans,
-        batch_spans_max: batch_spans * random.usize(1..5),
-        batch_bytes: random.usize(1_000..100_000),
-        linger: Duration::from_millis(random.u64(0..500)),
-        concurrency: random.usize(1..6),
-        max_attempts: (random.u8(..6) == 0).then(|| random.u32(1..5)),
-        max_waiting: if random.u8(..6) == 0 { random.usize(1..50) } else { 0 },
-        // A span that a server fails on, and that nothing else proves to be the cause, ends by its age.
-        max_age: Some(Duration::from_secs(900)),
-        request_timeout: Duration::from_millis(random.u64(500..10_000)),
-        ..LaneConfig::default()
-    }
 }

@@ -175,6 +175,23 @@ fn a_dead_queue_holds_no_memory() {
     assert!(bench.lane.starts.slots.len() < 4096, "{}", bench.lane.starts.slots.len());
 }
 
+#[test]
+fn at_the_bound_in_bytes_the_newest_is_dropped() {
+    let mut bench = Bench::new(LaneConfig { max_pending_bytes: 1000, ..every(250) });
+    for key in 0..3 {
+        bench.accept_sized(key, Phase::End, 400);
+    }
+    assert_eq!(bench.resolved, [(3, Resolution::Dropped(DropReason::QueueFull))]);
+    // One that takes the place of another needs no more room than there is: it is the older that goes.
+    bench.accept_sized(0, Phase::End, 500);
+    assert_eq!(bench.resolved.last(), Some(&(1, Resolution::Superseded)));
+    let served = bench.serve(MS(250), |_| Outcome::Delivered);
+    assert_eq!((served, bench.lane.counts().pending_bytes), (1, 0));
+    bench.accept_sized(9, Phase::End, 1000);
+    bench.accept_sized(10, Phase::End, 1);
+    assert_eq!(bench.lane.counts().dropped_total(), 2, "{:?}", bench.lane.counts());
+}
+
 /// The older queue takes all that waits at 200 spans or after 4 s, in requests of 50.
 #[test]
 fn row_128_at_200_spans_or_after_4_s_all_that_waits_goes_in_requests_of_50() {
