@@ -245,6 +245,8 @@ impl Bench {
         })?;
         rows.push(row("serve to first answer", format!("{:.0} ms", found[0]), "under 1 s"));
         rows.push(row("idle memory", format!("{:.1} MB", found[1]), "under 50 MB"));
+        let bytes = std::fs::metadata(&self.arguments.binary)?.len();
+        rows.push(row("the binary, server, store and pages", format!("{:.1} MB", bytes as f64 / 1e6), ""));
         Ok(())
     }
 }
