@@ -38,22 +38,23 @@ pub(crate) fn prefers_minimal(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Adds what the status of an answer asks a client to do.
+pub(crate) fn advise(response: &mut Response) {
+    let (name, value) = match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
+        }
+        StatusCode::REQUEST_TIMEOUT => (header::CONNECTION, HeaderValue::from_static("close")),
+        _ => return,
+    };
+    response.headers_mut().insert(name, value);
+}
+
 /// Returns the answer to a problem, in the words of an API.
 pub(crate) fn problem(problem: &Problem, status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = json(status, body);
-    let headers = response.headers_mut();
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-        }
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
-        }
-        StatusCode::REQUEST_TIMEOUT => {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        _ => {}
-    }
+    advise(&mut response);
     tracing::debug!(status = status.as_u16(), kind = problem.kind(), "request refused");
     response
 }

@@ -20,7 +20,8 @@ use crate::account::selected_account;
 use crate::app::App;
 use crate::body::{ReadBody, read_any};
 use crate::ingest::{self, Mode, Received, reason_of};
-use crate::problem::{Problem, RETRY_AFTER_SECONDS};
+use crate::problem::Problem;
+use crate::reply;
 use crate::routes::{observed, schema};
 use crate::telemetry::{Protocol, Route};
 use endspan_model::{AccountId, DropReason};
@@ -165,20 +166,9 @@ pub(crate) fn refuse_access(refused: &Refused, headers: &HeaderMap) -> Response 
 fn answer(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-        }
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
-        }
-        StatusCode::REQUEST_TIMEOUT => {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        _ => {}
-    }
+    let content_type = HeaderValue::from_static(encoding.content_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    reply::advise(&mut response);
     response
 }
 
