@@ -65,58 +65,22 @@ pub(crate) enum Tag {
     Otel = 15,
 }
 
-/// What stands in the head of a record.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
-    pub(crate) start: Timestamp,
-    pub(crate) end: Option<Timestamp>,
-    pub(crate) status: Option<Status>,
-    pub(crate) span_type: Option<SpanType>,
-    pub(crate) unchecked: bool,
-}
-
-/// Begins a record in an empty buffer.
-pub(crate) fn push_head(out: &mut Vec<u8>, head: &Head) {
-    let mut bytes = [0_u8; HEAD_BYTES];
-    let end = head.end.unwrap_or(Timestamp::MIN);
-    bytes[0] = VERSION;
-    bytes[1] =
-        if head.end.is_some() { FLAG_ENDED } else { 0 } | if head.unchecked { FLAG_UNCHECKED } else { 0 };
-    bytes[2] = head.status.map_or(0, Status::code);
-    bytes[3] = head.span_type.map_or(0, SpanType::code);
-    bytes[4..6].copy_from_slice(&head.start.subsec_nanos_below_micro().to_le_bytes());
-    bytes[6..8].copy_from_slice(&end.subsec_nanos_below_micro().to_le_bytes());
-    bytes[8..16].copy_from_slice(&head.start.unix_micros().to_le_bytes());
-    bytes[16..24].copy_from_slice(&end.unix_micros().to_le_bytes());
-    out.extend_from_slice(&bytes);
-}
-
 /// Appends a field.
 pub(crate) fn push_field(out: &mut Vec<u8>, tag: Tag, bytes: &[u8]) {
-    push_field_head(out, tag, bytes.len());
+    out.extend_from_slice(&write::field_head(tag, bytes.len()));
     out.extend_from_slice(bytes);
-}
-
-/// Appends a field's tag and length; its bytes follow as a part of their own.
-pub(crate) fn push_field_head(out: &mut Vec<u8>, tag: Tag, len: usize) {
-    let mut head = [0_u8; 5];
-    head[0] = tag as u8;
-    head[1..5].copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&head);
 }
 
 /// Appends a span of the model as one record.
 pub(crate) fn push_span(out: &mut Vec<u8>, span: &Span) {
-    push_head(
-        out,
-        &Head {
-            start: span.start_time,
-            end: span.end_time,
-            status: span.status,
-            span_type: span.span_type,
-            unchecked: false,
-        },
-    );
+    let head = RecordHead {
+        start: span.start_time,
+        end: span.end_time,
+        status: span.status,
+        span_type: span.span_type,
+        unchecked: false,
+    };
+    out.extend_from_slice(&head.bytes());
     push_field(out, Tag::TraceId, span.trace_id.as_str().as_bytes());
     push_field(out, Tag::SpanId, span.id.as_str().as_bytes());
     push_field(out, Tag::Name, span.name.as_bytes());
@@ -336,8 +300,9 @@ mod tests {
     #[test]
     fn unchecked_payloads_are_checked_when_read() {
         let mut out = Vec::new();
-        let head = Head { start: Timestamp::MIN, end: None, status: None, span_type: None, unchecked: true };
-        push_head(&mut out, &head);
+        let head =
+            RecordHead { start: Timestamp::MIN, end: None, status: None, span_type: None, unchecked: true };
+        out.extend_from_slice(&head.bytes());
         push_field(&mut out, Tag::Input, br#"{"a": 1}"#);
         push_field(&mut out, Tag::Output, br#"{"a":NaN}"#);
         let (span, replaced) = read_span(&Bytes::from(out)).unwrap();

@@ -177,7 +177,8 @@ impl Texts {
 }
 
 impl RecordHead {
-    fn bytes(&self) -> [u8; HEAD_BYTES] {
+    /// Returns the head as it stands in the log.
+    pub(super) fn bytes(&self) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
         let end = self.end.unwrap_or(Timestamp::MIN);
         head[0] = VERSION;
@@ -193,7 +194,8 @@ impl RecordHead {
     }
 }
 
-fn field_head(tag: Tag, len: usize) -> [u8; FIELD_HEAD_BYTES] {
+/// A field's tag and length; its bytes follow.
+pub(super) fn field_head(tag: Tag, len: usize) -> [u8; FIELD_HEAD_BYTES] {
     let [a, b, c, d] = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
     [tag as u8, a, b, c, d]
 }

@@ -74,11 +74,8 @@ fn row_82_at_the_bound_the_newest_is_dropped() {
     assert_conserved(&tracer.shutdown_within(Duration::ZERO));
 }
 
-#[test]
-fn without_a_spool_the_byte_bound_evicts_the_oldest_and_counts_them() {
-    let backend = FakeBackend::start();
-    backend.always(Reply::status(503));
-    let tracer = builder().queue_bytes(1 << 20).exporter(sgp(&backend)).build();
+/// Makes 2000 spans of 10 kB, many more than the tracer may keep.
+fn overfill(tracer: &Tracer) -> endspan::Stats {
     let trace = tracer.trace("t");
     let text = "x".repeat(10_000);
     for index in 0..2000 {
@@ -88,7 +85,15 @@ fn without_a_spool_the_byte_bound_evicts_the_oldest_and_counts_them() {
         }
     }
     tracer.flush(Duration::ZERO);
-    let stats = tracer.stats();
+    tracer.stats()
+}
+
+#[test]
+fn without_a_spool_the_byte_bound_evicts_the_oldest_and_counts_them() {
+    let backend = FakeBackend::start();
+    backend.always(Reply::status(503));
+    let tracer = builder().queue_bytes(1 << 20).exporter(sgp(&backend)).build();
+    let stats = overfill(&tracer);
     let account = &stats.destinations[0].account;
     assert!(stats.resident_bytes <= 1 << 21, "{}", stats.resident_bytes);
     assert!(account.dropped.of(DropReason::QueueFull) > 1000, "{account}");
@@ -174,16 +179,7 @@ fn a_spool_at_its_bound_lets_the_oldest_go_and_counts_them() {
         .queue_bytes(2 << 20)
         .exporter(sgp(&backend))
         .build();
-    let trace = tracer.trace("t");
-    let text = "x".repeat(10_000);
-    for index in 0..2000 {
-        trace.span("n").input(&serde_json::json!({"text": text})).start().end();
-        if index % 20 == 0 {
-            tracer.flush(Duration::ZERO);
-        }
-    }
-    tracer.flush(Duration::ZERO);
-    let stats = tracer.stats();
+    let stats = overfill(&tracer);
     assert!(stats.spooling && stats.spool_bytes <= 3 << 20, "{} bytes", stats.spool_bytes);
     let account = &stats.destinations[0].account;
     assert!(account.dropped.of(DropReason::SpoolFull) > 0 && account.dropped.total() > 1000, "{account}");

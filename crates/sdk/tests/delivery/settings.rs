@@ -100,16 +100,19 @@ fn bounds_and_attempts_come_from_the_environment() {
     assert!(report.dropped_for(endspan::DropReason::QueueFull) >= 900, "{report}");
 }
 
+fn older() -> TracerBuilder {
+    Tracer::builder().environment(crate::nothing()).spool(false).older_profile()
+}
+
 /// The older queue was one for all clients of a process, and whoever came first decided for all.
 #[test]
 fn d23_each_tracer_of_the_older_profile_has_its_own_account() {
     let (one, two) = (FakeBackend::start(), FakeBackend::start());
     let off = endspan::SgpExporter::builder().environment(crate::nothing()).build();
-    let begin = || Tracer::builder().environment(crate::nothing()).spool(false).older_profile();
-    let first = begin().exporter(off).build();
+    let first = older().exporter(off).build();
     make_spans(&first, "t", 1);
     let tracers = [(&one, "a"), (&two, "b")].map(|(backend, account)| {
-        begin().exporter(crate::sgp_builder(backend).account_id(account).build()).build()
+        older().exporter(crate::sgp_builder(backend).account_id(account).build()).build()
     });
     for tracer in &tracers {
         make_spans(tracer, "t", 3);
@@ -129,12 +132,7 @@ fn d23_each_tracer_of_the_older_profile_has_its_own_account() {
 #[test]
 fn d24_a_bad_payload_ends_nothing_in_the_older_profile() {
     let backend = FakeBackend::start();
-    let tracer = Tracer::builder()
-        .environment(crate::nothing())
-        .spool(false)
-        .older_profile()
-        .exporter(sgp(&backend))
-        .build();
+    let tracer = older().exporter(sgp(&backend)).build();
     for index in 0..120 {
         let mut span = tracer.trace("t").span("n").start();
         if index == 50 {
@@ -147,12 +145,7 @@ fn d24_a_bad_payload_ends_nothing_in_the_older_profile() {
     assert_eq!((report.delivered(), report.dropped()), (120, 0), "{report}");
 
     backend.always(endspan_testkit::Reply::status(503));
-    let tracer = Tracer::builder()
-        .environment(crate::nothing())
-        .spool(false)
-        .older_profile()
-        .exporter(sgp(&backend))
-        .build();
+    let tracer = older().exporter(sgp(&backend)).build();
     make_spans(&tracer, "t", 4000);
     let began = std::time::Instant::now();
     let report = tracer.shutdown_within(std::time::Duration::from_millis(200));
