@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from typing import Any
 
 import pytest
 from backend import Backend
@@ -414,10 +415,11 @@ def test_row_31_list_data_under_an_observability_trace(backend: Backend, monkeyp
     assert len(backend.sgp) == 1
 
 
-def test_uninstall_puts_everything_back() -> None:
+def patched() -> list[Any]:
+    """What an installation changes."""
     from agentex.lib.core.tracing import trace as trace_module
 
-    classes = [
+    return [
         Trace,
         AsyncTrace,
         AsyncSpanQueue,
@@ -428,6 +430,10 @@ def test_uninstall_puts_everything_back() -> None:
         tracing_processor_manager.TracingProcessorManager,
         trace_module,
     ]
+
+
+def test_uninstall_puts_everything_back() -> None:
+    classes = patched()
     endspan.agentex.uninstall()
     before = [dict(vars(of)) for of in classes]
     lock = MANAGER.lock
@@ -438,6 +444,23 @@ def test_uninstall_puts_everything_back() -> None:
     endspan.agentex.uninstall()
     endspan.agentex.uninstall()
     assert [dict(vars(of)) for of in classes] == before and MANAGER.lock is lock
+
+
+def test_an_installation_that_fails_puts_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release whose queue, say, is not what any known one has."""
+    classes = patched()
+    endspan.agentex.uninstall()
+    before = [dict(vars(of)) for of in classes]
+    lock = MANAGER.lock
+    with monkeypatch.context() as patch:
+        patch.delattr(AsyncSpanQueue, "depth")
+        changed = [dict(vars(of)) for of in classes]
+        with pytest.raises(AttributeError):
+            endspan.agentex.install()
+        assert not endspan.agentex.installed()
+        assert [dict(vars(of)) for of in classes] == changed != before and MANAGER.lock is lock
+    endspan.agentex.install()
+    assert endspan.agentex.installed()
 
 
 def test_signatures_stay() -> None:
