@@ -57,7 +57,8 @@ enum What {
     Deleting,
 }
 
-#[tokio::main(flavor = "current_thread")]
+// Whoever searches shares no thread with whoever writes.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.data)?;
