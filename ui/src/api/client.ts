@@ -193,6 +193,23 @@ export async function readSpanText(traceId: string, id: string, account: string 
   return (await request(path, { signal: abort, headers: inAccount(account) })).text();
 }
 
+/** What is said of a span: `approval`, `rating` or nothing but words, and what is said beside it. */
+export interface Verdict {
+  approval?: "approved" | "rejected";
+  rating?: number;
+  comment?: string;
+}
+
+/** Says what a span is worth. */
+export async function assess(traceId: string, id: string, account: string | null, verdict: Verdict) {
+  const type = verdict.approval ? "approval" : verdict.rating ? "rating" : "comment";
+  await request("/v5/span-assessments", {
+    method: "POST",
+    headers: { ...inAccount(account), "content-type": "application/json" },
+    body: JSON.stringify({ assessment_type: type, trace_id: traceId, span_id: id, ...verdict }),
+  });
+}
+
 /** What the span means, whatever convention it was written in. */
 export async function readNormal(
   traceId: string,

@@ -14,6 +14,12 @@ export function mayDelete(): boolean {
   return about !== null && (!about.asks_for_keys || (about.key?.roles.includes("admin") ?? false));
 }
 
+/** True when the reader may say what a span is worth: with the role for writing, or where the server asks for no keys. */
+export function mayAssess(): boolean {
+  const about = info.value;
+  return about !== null && (!about.asks_for_keys || (about.key?.roles.includes("ingest") ?? false));
+}
+
 /** Asks who is asking. Nothing waits for it: without an answer there is nothing to choose from. */
 export async function identify(): Promise<void> {
   try {

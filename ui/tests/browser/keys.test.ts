@@ -117,6 +117,9 @@ describe("keys", () => {
     await page.waitForSelector("[role=menuitem]:has-text('Download')");
     expect(await page.locator("[role=menuitem]:has-text('Delete')").count()).toBe(0);
     await page.keyboard.press("Escape");
+    await page.locator(".line .name").first().click();
+    await page.waitForSelector(".panel .tabs");
+    expect(await page.locator("[aria-label='Assess the span']").count()).toBe(0);
     await page.click("text=Sign out");
     await page.waitForSelector("dialog[open] input[name=key]");
     await signIn(page, keys.admin);

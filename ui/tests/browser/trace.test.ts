@@ -136,6 +136,14 @@ describe("trace page", () => {
     expect((await texts(page, ".assessments .badge")).sort()).toEqual(["2 of 5", "rejected", "rubric"]);
     expect(await page.locator(".assessments").innerText()).toContain(`Wrong refund ${HOSTILE}`);
     expect(await page.locator(".assessments").innerText()).toContain("tone curt");
+    await page.click("button[aria-label='Assess the span']");
+    await page.selectOption("select[name=verdict]", "4");
+    await page.fill("textarea[name=comment]", "better than the last");
+    await expectAccessible(page);
+    await keepPicture(page, "assess");
+    await page.click("dialog button[type=submit]");
+    await page.waitForSelector(".assessments li:has-text('better than the last') .badge:has-text('4 of 5')");
+    expect(await page.locator(".assessments li").count()).toBe(4);
     await expectAccessible(page);
     await keepPicture(page, "assessments");
   });

@@ -1,4 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
+import { mayAssess } from "../../api/identity";
 import { copyText } from "../../components/announce";
 import { Icon, KindIcon } from "../../components/icon";
 import { JsonView } from "../../components/json-view";
@@ -7,11 +8,12 @@ import { Tabs } from "../../components/tabs";
 import { formatBytes, formatDuration, plural } from "../../model/format";
 import { member } from "../../model/json-document";
 import { childrenOf, endOf, findings, type Tree } from "../../model/tree";
+import { AssessmentDialog } from "./assessment-dialog";
 import { Assessments } from "./assessments";
 import { Chat } from "./chat";
 import { Details, errorOf } from "./details";
 import { DiffView } from "./diff-view";
-import { type Neighbours, type SpanContent, useNeighbours, useSpan } from "./load";
+import { forget, type Neighbours, type SpanContent, useNeighbours, useSpan } from "./load";
 
 const TABS = ["chat", "data", "details", "diff", "raw"] as const;
 type TabName = (typeof TABS)[number];
@@ -35,7 +37,9 @@ export function SpanPanel(props: {
 }) {
   const { tree, row } = props;
   const span = tree.rows[row]!;
-  const { content, error } = useSpan(tree, row);
+  const [revision, setRevision] = useState(0);
+  const [assessing, setAssessing] = useState(false);
+  const { content, error } = useSpan(tree, row, revision);
   const neighbours = useNeighbours(tree, row, content);
   const isCall = span.kind === "llm";
   const hasChat = content?.chat != null;
@@ -81,6 +85,17 @@ export function SpanPanel(props: {
         <span class="soft nowrap">{formatDuration(endOf(span, props.now) - span.start)}</span>
         {span.model && <span class="badge ellipsis">{span.model}</span>}
         <span class="grow" />
+        {mayAssess() && !span.missing && (
+          <button
+            type="button"
+            class="icon-button"
+            aria-label="Assess the span"
+            title="Say what it is worth"
+            onClick={() => setAssessing(true)}
+          >
+            <Icon name="assess" />
+          </button>
+        )}
         <button
           type="button"
           class="icon-button"
@@ -100,6 +115,18 @@ export function SpanPanel(props: {
           <Icon name="close" />
         </button>
       </header>
+      {assessing && (
+        <AssessmentDialog
+          tree={tree}
+          row={row}
+          onClose={() => setAssessing(false)}
+          onSaved={() => {
+            forget(tree, row);
+            setRevision(revision + 1);
+            setAssessing(false);
+          }}
+        />
+      )}
       <Relatives tree={tree} row={row} neighbours={neighbours} onGo={go} />
       {failure && (
         <div class="notice error failure" role="note">

@@ -53,10 +53,22 @@ const MOST_KEPT = 40_000_000;
 /** Milliseconds after which a span is asked for again: somebody may have assessed it. */
 const FRESH_MS = 15_000;
 
+function keyOf(tree: Tree, row: number): string {
+  const span = tree.rows[row]!;
+  return `${tree.account}\n${tree.traceId}\n${span.id}\n${span.end}\n${span.status}`;
+}
+
+/** Lets a span be asked for anew: something was said of it. */
+export function forget(tree: Tree, row: number): void {
+  const key = keyOf(tree, row);
+  keptSize -= kept.get(key)?.text.length ?? 0;
+  kept.delete(key);
+}
+
 async function load(tree: Tree, row: number, abort: AbortSignal): Promise<SpanContent> {
   const span = tree.rows[row]!;
   // A span that ends or fails is another content under the same id.
-  const key = `${tree.account}\n${tree.traceId}\n${span.id}\n${span.end}\n${span.status}`;
+  const key = keyOf(tree, row);
   const found = kept.get(key);
   if (found) {
     kept.delete(key);
@@ -86,7 +98,11 @@ async function load(tree: Tree, row: number, abort: AbortSignal): Promise<SpanCo
 /** A pause before the first request, so that holding an arrow key down does not ask for every span on the way. */
 const PAUSE_MS = 60;
 
-export function useSpan(tree: Tree, row: number): { content: SpanContent | null; error: string | null } {
+export function useSpan(
+  tree: Tree,
+  row: number,
+  revision: number,
+): { content: SpanContent | null; error: string | null } {
   const [state, setState] = useState<{ id: string; content: SpanContent | null; error: string | null }>({
     id: "",
     content: null,
@@ -107,7 +123,7 @@ export function useSpan(tree: Tree, row: number): { content: SpanContent | null;
       clearTimeout(timer);
       abort.abort();
     };
-  }, [tree.traceId, tree.account, span.id, span.end, span.status]);
+  }, [tree.traceId, tree.account, span.id, span.end, span.status, revision]);
   return state.id === span.id ? state : { content: null, error: null };
 }
 
