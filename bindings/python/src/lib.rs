@@ -12,6 +12,7 @@ mod exporters;
 mod host_log;
 mod model;
 mod normalise;
+mod observed;
 mod parts;
 mod payloads;
 mod ready;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::exporters::PyExporter;
+use crate::observed::Observer;
 use crate::payloads;
 use crate::span::{Arguments, PySpan};
 use crate::trace_context::PyTraceContext;
@@ -17,8 +18,7 @@ use crate::{clock, model, report};
 #[pyclass(name = "Tracer", module = "endspan._native", subclass, frozen, weakref)]
 pub(crate) struct PyTracer {
     pub(crate) tracer: Tracer,
-    /// Reads the ids of the surrounding observability trace: returns `(trace_id, span_id)` or `None`.
-    pub(crate) observe: Option<Py<PyAny>>,
+    pub(crate) observer: Option<Observer>,
     /// Of spans of other tracers.
     pub(crate) starts: Starts,
 }
@@ -64,7 +64,7 @@ impl PyTracer {
         spool_bytes: Option<u64>,
         shutdown_timeout: Option<f64>,
         older_profile: bool,
-        observe: Option<Py<PyAny>>,
+        observe: Option<(Vec<Py<PyString>>, Py<PyAny>)>,
     ) -> Self {
         let mut builder = Tracer::builder();
         match exporters {
@@ -98,7 +98,8 @@ impl PyTracer {
         if older_profile {
             builder = builder.older_profile();
         }
-        Self { tracer: py.detach(|| builder.build()), observe, starts: Starts::default() }
+        let observer = observe.map(|(modules, read)| Observer::new(modules, read));
+        Self { tracer: py.detach(|| builder.build()), observer, starts: Starts::default() }
     }
 
     /// Returns a trace by its id. `None` and an empty id give a no-op.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import gc
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -356,6 +357,27 @@ def test_the_environment_describes_exporters(backend: Backend, monkeypatch: pyte
             pass
     assert [item["name"] for item in backend.sgp] == ["s"]
     assert backend.headers[0]["x-api-key"] == "k" and backend.headers[0]["x-selected-account-id"] == "a"
+
+
+def test_a_library_is_asked_for_ids_once_it_is_imported(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def read() -> tuple[str, str]:
+        asked.append(1)
+        return "1" * 32, "2" * 16
+
+    observe = (("a_library_that_nobody_has", "another_one"), read)
+    with endspan.Tracer([endspan.AgentexExporter(backend.url)], linger_ms=1, spool=False, observe=observe) as tracer:
+        trace = tracer.trace("t")
+        with trace.span("before"):
+            pass
+        assert asked == []
+        monkeypatch.setitem(sys.modules, "another_one", sys)
+        with trace.span("after"):
+            pass
+        assert asked == [1]
+    rows = {row["name"]: row["data"] for row in backend.agentex}
+    assert rows == {"before": None, "after": {"obs.trace_id": "1" * 32, "obs.span_id": "2" * 16}}
 
 
 def test_rows_26_to_30_observability_ids(

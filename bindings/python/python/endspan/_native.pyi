@@ -1,6 +1,6 @@
 """The native half: encoding, spans, pipeline."""
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -109,7 +109,7 @@ class Tracer:
         spool_bytes: int | None = None,
         shutdown_timeout: float | None = None,
         older_profile: bool = False,
-        observe: Callable[[], tuple[str, str] | None] | None = None,
+        observe: tuple[Sequence[str], Callable[[], tuple[str, str] | None]] | None = None,
     ) -> Self: ...
     def trace(
         self, trace_id: str | None = None, *, task_id: str | None = None, group_id: str | None = None

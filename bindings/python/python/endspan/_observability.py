@@ -11,9 +11,12 @@ import os
 import sys
 from collections.abc import Callable
 
+_OPENTELEMETRY = "opentelemetry.trace"
+_DDTRACE = "ddtrace.trace"
+
 
 def _opentelemetry() -> tuple[str, str] | None:
-    module = sys.modules.get("opentelemetry.trace")
+    module = sys.modules.get(_OPENTELEMETRY)
     if module is None:
         return None
     context = module.get_current_span().get_span_context()
@@ -23,7 +26,7 @@ def _opentelemetry() -> tuple[str, str] | None:
 
 
 def _ddtrace() -> tuple[str, str] | None:
-    module = sys.modules.get("ddtrace.trace")
+    module = sys.modules.get(_DDTRACE)
     if module is None:
         return None
     context = module.tracer.current_trace_context()
@@ -43,11 +46,16 @@ def _installed(name: str) -> bool:
         return False
 
 
-def reader() -> Callable[[], tuple[str, str] | None] | None:
+# The libraries' modules without which there is nothing to read, and what reads.
+Reader = tuple[tuple[str, ...], Callable[[], "tuple[str, str] | None"]]
+
+
+def reader() -> Reader | None:
     """Returns what reads the ids, or ``None`` if there is nothing that could have any."""
     mode = os.environ.get("SGP_OBS_MODE", "").strip().lower()
     if mode == "lgtm":
-        return _opentelemetry if _installed("opentelemetry") else None
+        return ((_OPENTELEMETRY,), _opentelemetry) if _installed("opentelemetry") else None
     if mode == "dual":
-        return _dual if _installed("opentelemetry") or _installed("ddtrace") else None
-    return _ddtrace if _installed("ddtrace") else None
+        both = _installed("opentelemetry") or _installed("ddtrace")
+        return ((_OPENTELEMETRY, _DDTRACE), _dual) if both else None
+    return ((_DDTRACE,), _ddtrace) if _installed("ddtrace") else None

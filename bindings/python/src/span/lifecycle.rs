@@ -120,7 +120,7 @@ impl PySpan {
         let Some(trace) = this.trace.as_ref().map(|trace| trace.clone_ref(py)) else { return Ok(false) };
         drop(this);
         let tracer = trace.get().tracer.get();
-        let observed = tracer.observe.as_ref().and_then(|observe| observed_ids(observe.bind(py)));
+        let observed = tracer.observer.as_ref().and_then(|observer| observer.ids(py));
         let Ok(mut this) = slf.try_borrow_mut() else { return Ok(false) };
         let start = *this.start.get_or_insert_with(Tracer::now);
         this.id.get_or_insert_with(|| Id::new(start));
@@ -283,11 +283,6 @@ impl PySpan {
         }
         Ok(())
     }
-}
-
-/// Asks for the ids of the surrounding observability trace; what it raises is its own affair.
-fn observed_ids<'py>(observe: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    observe.call0().ok()?.extract().ok()
 }
 
 impl PySpan {
