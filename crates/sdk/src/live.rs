@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use endspan_model::DropReason;
 use endspan_spool::{Log, Opened, Options};
 use endspan_wire::DropReport;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender, unbounded_channel};
 
 use crate::account::{Account, DestinationStats, Report, Stats};
 use crate::activity::Watched;
@@ -34,8 +34,6 @@ pub(crate) struct Live {
     pub(crate) log: Log,
     control: UnboundedSender<Control>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Whether the thread waits for its next tick.
-    asleep: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     pub(crate) counters: Arc<Counters>,
     /// What a binding wants to know. Of this process alone: a fork may find a parent's lock held.
@@ -66,28 +64,22 @@ impl Live {
         let (control, orders) = unbounded_channel();
         let watched = Arc::new(Watched::new(&plan.watched));
         let metrics = Arc::new(Metrics::new(plan.metrics, Arc::clone(&watched)));
-        let asleep = Arc::new(AtomicBool::new(false));
+        let asleep = wake_by(&log, control.downgrade());
         let mut worker = Worker::new(
             consumer,
             lanes,
             plan.exporters.clone(),
             Arc::clone(&counters),
-            Arriving { control: orders, asleep: Arc::clone(&asleep) },
+            Arriving { control: orders, asleep },
             Arc::clone(&metrics),
         );
         // Whoever asks before the first tick is told of every destination already.
         worker.publish();
         let thread = std::thread::Builder::new().name("endspan".to_owned()).spawn(move || worker.run());
         match thread {
-            Ok(thread) => Some(Self {
-                log,
-                control,
-                thread: Mutex::new(Some(thread)),
-                asleep,
-                metrics,
-                counters,
-                watched,
-            }),
+            Ok(thread) => {
+                Some(Self { log, control, thread: Mutex::new(Some(thread)), metrics, counters, watched })
+            }
             Err(error) => {
                 aloud(
                     || tracing::error!(%error, "endspan cannot start its thread: nothing will be delivered"),
@@ -100,22 +92,6 @@ impl Live {
     /// Asks the thread for something. Returns `false`, without using the reply, if it has ended.
     pub(crate) fn ask(&self, control: Control) -> bool {
         self.control.send(control).is_ok()
-    }
-
-    /// Wakes the thread if it sleeps while the log needs it: a burst that meets a resting thread would fill memory until the
-    /// next tick, up to 50 ms, which a kill loses. Called after every append; a segment holds thousands.
-    #[inline]
-    pub(crate) fn attend(&self) {
-        if self.log.wants_maintenance() {
-            self.wake();
-        }
-    }
-
-    #[cold]
-    fn wake(&self) {
-        if self.asleep.swap(false, Ordering::Relaxed) {
-            self.ask(Control::Attend);
-        }
     }
 
     /// Counts a record that did not get into the log, and tells the metrics, for every destination that it was for. Returns
@@ -139,6 +115,22 @@ impl Live {
             let _ = thread.join();
         }
     }
+}
+
+/// Has the thread woken if it sleeps when a segment was used up: a burst that meets a resting thread would fill memory until the
+/// next tick, up to 50 ms, which a kill loses. Returns where the thread says that it sleeps.
+fn wake_by(log: &Log, control: WeakUnboundedSender<Control>) -> Arc<AtomicBool> {
+    let asleep = Arc::new(AtomicBool::new(false));
+    let is_asleep = Arc::clone(&asleep);
+    log.on_used_up(move || {
+        if is_asleep.swap(false, Ordering::Relaxed)
+            && let Some(control) = control.upgrade()
+        {
+            // It fails when the thread has ended: then nobody is left to be woken.
+            let _ = control.send(Control::Attend);
+        }
+    });
+    asleep
 }
 
 /// What the thread last published.
@@ -310,31 +302,26 @@ mod tests {
         let options = Options { required_marks: 1, segment_bytes: 4096, ..Options::default() };
         let Opened { log, mut consumer } = Log::open(options).unwrap();
         let (control, mut orders) = unbounded_channel();
-        let watched = Arc::new(Watched::new(&Arc::default()));
-        let live = Live {
-            log: log.clone(),
-            control,
-            thread: Mutex::default(),
-            asleep: Arc::new(AtomicBool::new(true)),
-            metrics: Arc::new(Metrics::new(false, Arc::clone(&watched))),
-            counters: Arc::new(Counters::new(log, Vec::new())),
-            watched,
-        };
+        let asleep = wake_by(&log, control.downgrade());
         let append = |records| {
             for _ in 0..records {
-                live.log.append(Meta::kind(1), &[&[0; 1000]]).unwrap();
-                live.attend();
+                log.append(Meta::kind(1), &[&[0; 1000]]).unwrap();
             }
         };
         consumer.maintain();
-        append(1);
-        assert!(orders.try_recv().is_err(), "a segment is not used up by one record");
         append(20);
-        assert!(matches!(orders.try_recv(), Ok(Control::Attend)));
-        assert!(orders.try_recv().is_err(), "it is awake already");
+        assert!(orders.try_recv().is_err(), "it is awake");
         consumer.maintain();
-        live.asleep.store(true, Ordering::Relaxed);
+        asleep.store(true, Ordering::Relaxed);
         append(20);
         assert!(matches!(orders.try_recv(), Ok(Control::Attend)));
+        assert!(orders.try_recv().is_err(), "it was woken already");
+        consumer.maintain();
+        asleep.store(true, Ordering::Relaxed);
+        append(20);
+        assert!(matches!(orders.try_recv(), Ok(Control::Attend)));
+        drop(orders);
+        asleep.store(true, Ordering::Relaxed);
+        append(20);
     }
 }

@@ -274,10 +274,7 @@ impl Pipeline {
         } else {
             let meta = meta_of(phase, at);
             match live.log.append_releasing(meta, parts, &mut held) {
-                Ok(_) => {
-                    live.attend();
-                    return;
-                }
+                Ok(_) => return,
                 Err(AppendError::TooLarge { .. }) => {
                     match self.append_without_payloads(live, meta, parts, &mut held) {
                         Ok(()) => return,

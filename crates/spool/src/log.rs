@@ -13,7 +13,7 @@ use crate::format::{CRC_BYTES, Head};
 use crate::options::{Options, OptionsError};
 use crate::record::{Meta, Position};
 use crate::segment::{Aligned, Context, Identity};
-use crate::shared::Shared;
+use crate::shared::{Shared, Waker};
 use crate::slots::{Held, Slots};
 use crate::stats::Stats;
 
@@ -189,12 +189,18 @@ impl Log {
 
     /// Returns whether a segment was used up since the last `maintain`.
     ///
-    /// True once in a few thousand appends: a producer that sees it after an `append` may wake a sleeping consumer,
-    /// at no noticeable cost, so that even a burst finds prepared segments.
+    /// True once in a few thousand appends. Who would rather be called than ask has [`Log::on_used_up`].
     #[inline]
     #[must_use]
     pub fn wants_maintenance(&self) -> bool {
         self.shared.wants_maintenance.load(Ordering::Relaxed)
+    }
+
+    /// Sets what is called on a producer's thread when it has used up a segment: once in a few thousand appends. It is there to
+    /// wake a sleeping consumer; it holds up all producers and must not use the log. Only the first one set counts.
+    pub fn on_used_up(&self, wake: impl Fn() + Send + Sync + 'static) {
+        // A second one would have nobody to wake: there is one consumer.
+        let _ = self.shared.waker.set(Waker(Box::new(wake)));
     }
 
     /// Returns whether this process is a forked child of the one that opened the log. Such a log takes no records,

@@ -42,6 +42,16 @@ pub(crate) struct Shared {
     pub(crate) copying: AtomicU32,
     /// Set when a segment was used up, cleared by `maintain`.
     pub(crate) wants_maintenance: AtomicBool,
+    pub(crate) waker: OnceLock<Waker>,
+}
+
+/// What is called when a segment was used up.
+pub(crate) struct Waker(pub(crate) Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Waker")
+    }
 }
 
 /// What the writer's lock protects. With the lock it fills one cache line, which is all that producers on different
@@ -123,6 +133,7 @@ impl Shared {
             next_ordinal: AtomicU64::new(1),
             copying: AtomicU32::new(0),
             wants_maintenance: AtomicBool::new(false),
+            waker: OnceLock::new(),
         }
     }
 
@@ -240,6 +251,9 @@ impl Shared {
         self.seal_active(writer);
         self.activate(writer, next);
         self.wants_maintenance.store(true, Ordering::Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.0();
+        }
         Ok(())
     }
 
