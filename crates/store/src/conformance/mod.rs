@@ -3,7 +3,7 @@
 //!
 //! An engine says how a fresh store of it is made ([`Subject`]), and one line makes all the tests:
 //!
-//! ```ignore
+//! ```text
 //! endspan_store::conformance_suite!(MySubject::new);
 //! ```
 //!
