@@ -27,6 +27,8 @@ from typing import Any
 from payloads import SIZES, pair
 
 FLOORS = ["none", "orjson"]
+# A peer that hangs must not stop the others.
+CHILD_SECONDS = 300
 VARIANTS = [*FLOORS, "endspan", "endspan-memory", "dropin", "agentex", "otel", "langfuse", "langsmith"]
 CASES = ["setup", "loop", "hot", "burst"]
 BURST = {"small": 20_000, "medium": 5_000, "large": 1_000}
@@ -309,7 +311,13 @@ def run(python: str, variant: str, case: str, payload: str, url: str) -> dict[st
     with tempfile.TemporaryDirectory() as spool:
         command = [python, __file__, "--child", variant, case, payload, url]
         environment = {**os.environ, "ENDSPAN_SPOOL_DIR": spool}
-        process = subprocess.run(command, capture_output=True, text=True, env=environment)
+        try:
+            process = subprocess.run(
+                command, capture_output=True, text=True, env=environment, timeout=CHILD_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{variant} {case} {payload}: not done after {CHILD_SECONDS} s", file=sys.stderr)
+            return None
     for line in process.stdout.splitlines():
         if line.startswith("LOST "):
             print(f"{variant} {case} {payload}: {line[5:]}", file=sys.stderr)
