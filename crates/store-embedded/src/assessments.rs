@@ -44,7 +44,9 @@ pub(crate) fn read_assessments(
     let mut any = reading.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM assessments)")?;
     // Of ids in memory, before the snapshot begins: see `reads::find_span`.
     let sequences = match &query.of {
-        AssessmentsOf::SpanId(id) => Some(reads::sequences_of(reading, account, id)?),
+        AssessmentsOf::SpanId(id) => {
+            Some(reads::sequences_of(reading, &reading.account_keys(account), [id])?)
+        }
         _ => None,
     };
     if !any.query_row([], |row| row.get::<_, bool>(0))? {

@@ -136,7 +136,7 @@ pub(crate) fn find_span(
 ) -> Result<Option<StoredSpan>> {
     let accounts = reading.account_keys(account);
     let mut newest: Option<SpanRow> = None;
-    for sequence in sequences_of(reading, account, id)? {
+    for sequence in sequences_of(reading, &reading.account_keys(account), [id])? {
         let row = reading.row(sequence)?;
         let row = row.filter(|row| accounts.contains(&row.account_key) && row.span.id == *id);
         if let Some(row) = row
@@ -148,20 +148,22 @@ pub(crate) fn find_span(
     reading.complete_one(newest)
 }
 
-/// Returns the rows that may hold this id, in whatever trace.
-pub(crate) fn sequences_of(
+/// Returns the rows of these accounts that may hold one of these ids, in whatever trace.
+pub(crate) fn sequences_of<'i>(
     reading: &Reading<'_>,
-    account: Option<&AccountId>,
-    id: &SpanId,
+    accounts: &[i64],
+    ids: impl IntoIterator<Item = &'i SpanId>,
 ) -> Result<Vec<i64>> {
-    // The buffer is read before the snapshot begins, which is with the first statement: what leaves the buffer
-    // later is in the snapshot's tree already.
+    // All of memory is read before the snapshot begins, which is with the first statement: what leaves memory later
+    // is in the snapshot's tree already.
     let mut hashes = Vec::new();
     let mut sequences = Vec::new();
-    for account_key in reading.account_keys(account) {
-        let hash = reading.shared.keyed.hash(account_key, id.as_str());
-        sequences.extend(reading.shared.ids.find(hash));
-        hashes.push(hash);
+    for id in ids {
+        for account_key in accounts {
+            let hash = reading.shared.keyed.hash(*account_key, id.as_str());
+            sequences.extend(reading.shared.ids.find(hash));
+            hashes.push(hash);
+        }
     }
     let mut indexed =
         reading.connection.prepare_cached("SELECT sequence FROM span_ids WHERE id_hash = ?1")?;

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use endspan_model::{AccountId, SpanId, SpanType, Status};
+use endspan_model::{AccountId, SpanType, Status};
 use endspan_store::search::SpanFilter;
 use rusqlite::{ToSql, params};
 
-use crate::{compact_id::CompactId, error::Result, readers::Reading, shared::short_hash};
+use crate::{
+    compact_id::CompactId, error::Result, readers::Reading, reads::sequences_of, shared::short_hash,
+};
 
 /// Returns the rows that ids in the filter lead to, a superset of what is wanted; `None` when it gives no ids.
 pub(super) fn given(
@@ -30,7 +32,7 @@ pub(super) fn given(
             }
         }
     } else if !filter.span_ids.is_empty() {
-        by_ids(reading, accounts, &filter.span_ids, &mut found)?;
+        return Ok(Some(sequences_of(reading, accounts, &filter.span_ids)?));
     } else if !filter.trace_ids.is_empty() {
         let mut statement = reading
             .connection
@@ -48,30 +50,6 @@ pub(super) fn given(
     let mut sequences: Vec<i64> = found.into_iter().collect();
     sequences.sort_unstable();
     Ok(Some(sequences))
-}
-
-fn by_ids(
-    reading: &Reading<'_>,
-    accounts: &[i64],
-    ids: &HashSet<SpanId>,
-    found: &mut HashSet<i64>,
-) -> Result<()> {
-    // All of memory is read before the snapshot begins, which is with the first statement: what leaves memory later
-    // is in the snapshot's tree already.
-    let mut hashes = Vec::with_capacity(ids.len() * accounts.len());
-    for (id, account_key) in ids.iter().flat_map(|id| accounts.iter().map(move |key| (id, *key))) {
-        let hash = reading.shared.keyed.hash(account_key, id.as_str());
-        found.extend(reading.shared.ids.find(hash));
-        hashes.push(hash);
-    }
-    let mut indexed =
-        reading.connection.prepare_cached("SELECT sequence FROM span_ids WHERE id_hash = ?1")?;
-    for hash in hashes {
-        for sequence in indexed.query_map([hash], |row| row.get::<_, i64>(0))? {
-            found.insert(sequence?);
-        }
-    }
-    Ok(())
 }
 
 /// Returns what SQLite can tell of a filter, with its parameters in order, the first of which gets a number.
